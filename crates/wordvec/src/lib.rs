@@ -1,0 +1,1 @@
+//! Placeholder, replaced by the first version of this crate.
