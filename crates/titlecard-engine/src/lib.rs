@@ -1,1 +1,41 @@
-//! Placeholder, replaced by the first version of this crate.
+//! titlecard: from a description of a film in one's own words to its title.
+//!
+//! The modules are the steps of the pipeline, in order:
+//!
+//! ```text
+//! catalogue -> text -> embedding -> regressor -> index -> rank -> search -> eval
+//! ```
+//!
+//! [`pipeline`] runs them over a working folder; [`search::Engine`] answers queries; [`config`] holds
+//! every setting. The library never prints: long steps report through [`progress`].
+
+pub mod catalogue;
+pub mod text;
+
+pub mod embedding;
+pub mod regressor;
+
+pub mod index;
+pub mod rank;
+pub mod search;
+
+pub mod eval;
+
+pub mod artifact;
+pub mod config;
+pub mod pipeline;
+pub mod progress;
+pub mod sample;
+
+/// Gives all parallel steps of this process `n_threads` threads. Results do not depend on the number.
+///
+/// # Errors
+/// [`rayon::ThreadPoolBuildError`] if the threads cannot be started; a second call changes nothing.
+pub fn set_threads(n_threads: usize) -> Result<(), rayon::ThreadPoolBuildError> {
+    use std::sync::OnceLock;
+    static DONE: OnceLock<()> = OnceLock::new();
+    if DONE.set(()).is_err() {
+        return Ok(());
+    }
+    rayon::ThreadPoolBuilder::new().num_threads(n_threads).build_global()
+}

@@ -1,0 +1,49 @@
+//! The subcommands, in the order of the pipeline.
+
+mod completions;
+mod config;
+mod demo;
+mod eval;
+mod index;
+mod prepare;
+mod search;
+mod train;
+
+use crate::Outcome;
+use crate::session::SessionArguments;
+
+/// What to do.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Show the whole path on the films inside this program, in under a minute
+    Demo(demo::Arguments),
+    /// Read and clean a catalogue
+    Prepare(prepare::Arguments),
+    /// Train word vectors, the title regressor, or the weights of the parts
+    #[command(subcommand)]
+    Train(train::Arguments),
+    /// Build what search opens
+    Index(index::Arguments),
+    /// Find films by a description
+    Search(search::Arguments),
+    /// Measure how good the answers are
+    Eval(eval::Arguments),
+    /// Show all settings and where each value came from
+    Config(config::Arguments),
+    /// Print a completion script for a shell
+    Completions(completions::Arguments),
+}
+
+/// Runs a subcommand.
+pub(crate) fn run(command: Command, session: &SessionArguments) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Demo(arguments) => demo::run(&arguments, session),
+        Command::Prepare(arguments) => prepare::run(&arguments, session),
+        Command::Train(arguments) => train::run(&arguments, session),
+        Command::Index(arguments) => index::run(&arguments, session),
+        Command::Search(arguments) => search::run(&arguments, session),
+        Command::Eval(arguments) => eval::run(&arguments, session),
+        Command::Config(arguments) => config::run(&arguments, session),
+        Command::Completions(arguments) => completions::run(&arguments),
+    }
+}

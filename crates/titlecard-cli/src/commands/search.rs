@@ -1,0 +1,118 @@
+//! `titlecard search`: films that fit a description, with where each score came from.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, IsTerminal, Read, stdin};
+
+use serde::Serialize;
+use titlecard_engine::pipeline;
+use titlecard_engine::search::{Answer, Engine, Hit, SearchError};
+
+use crate::session::{Session, SessionArguments, check_stop};
+use crate::{Outcome, output};
+
+/// Prints rank, title, year and score, and the parts the score is the sum of.
+///
+/// Exit code 1 if nothing was found.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  titlecard search \"a boy follows a red balloon through Paris\"\n  \
+                        cat question.txt | titlecard search - --json")]
+pub(crate) struct Arguments {
+    /// The description, or `-` to read it from stdin (also if left out and stdin is no terminal)
+    query: Option<String>,
+    /// Films to show
+    #[arg(short = 'k', long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    top: u16,
+    /// Every line of stdin is a query of its own
+    #[arg(long)]
+    lines: bool,
+    /// One JSON object a hit
+    #[arg(long)]
+    json: bool,
+}
+
+/// A hit as one line of JSON.
+#[derive(Serialize)]
+struct JsonHit<'a> {
+    query: &'a str,
+    #[serde(flatten)]
+    hit: &'a Hit,
+}
+
+pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::Result<Outcome> {
+    let queries = read_queries(arguments)?;
+    let session = Session::open(session, ".", &[])?;
+    let engine = pipeline::open_engine(&session.workspace, &session.config)?;
+    let mut outcome = Outcome::No;
+    for query in &queries {
+        check_stop("searching")?;
+        if queries.len() > 1 && !arguments.json {
+            output::line(&format!("> {query}"))?;
+        }
+        match answer(&engine, query, usize::from(arguments.top)) {
+            Ok(answer) => {
+                show(query, &answer, arguments.json)?;
+                outcome = Outcome::Done;
+            }
+            // Not an error of the program: the answer is "no film".
+            Err(error @ (SearchError::NoKnownWord { .. } | SearchError::EmptyQuery)) => {
+                session.say(&error.to_string());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(outcome)
+}
+
+fn read_queries(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
+    match arguments.query.as_deref() {
+        Some(query) if query != "-" => Ok(vec![query.to_owned()]),
+        None if stdin().is_terminal() => {
+            anyhow::bail!("no query; write `titlecard search \"your description\"`, or pipe one in")
+        }
+        _ if arguments.lines => {
+            let lines = stdin().lock().lines().collect::<Result<Vec<_>, _>>()?;
+            Ok(lines.into_iter().filter(|line| !line.trim().is_empty()).collect())
+        }
+        _ => {
+            let mut bytes = Vec::new();
+            stdin().lock().read_to_end(&mut bytes)?;
+            Ok(vec![String::from_utf8_lossy(&bytes).trim().to_owned()])
+        }
+    }
+}
+
+/// Films for one query.
+pub(crate) fn answer(engine: &Engine, query: &str, k: usize) -> Result<Answer, SearchError> {
+    let answer = engine.search(query, k)?;
+    tracing::debug!(latency_ms = answer.latency_ms, n_hits = answer.hits.len(), "searched");
+    Ok(answer)
+}
+
+/// Prints an answer.
+pub(crate) fn show(query: &str, answer: &Answer, json: bool) -> anyhow::Result<()> {
+    if json {
+        for hit in &answer.hits {
+            output::json(&JsonHit { query, hit })?;
+        }
+        return Ok(());
+    }
+    let mut text = String::new();
+    for hit in &answer.hits {
+        let year = hit.film.year.map_or(String::new(), |year| format!(" ({year})"));
+        writeln!(text, "{:>3}. {}{year}", hit.rank, hit.film.title)?;
+        let parts: Vec<String> =
+            hit.parts.iter().map(|part| format!("{} {:.3}", part.name, part.contribution)).collect();
+        writeln!(text, "     score {:.3} = {}", hit.score, parts.join(" + "))?;
+        let mut words: Vec<&str> = Vec::new();
+        for found in &hit.matches {
+            if !words.contains(&found.term.as_str()) {
+                words.push(&found.term);
+            }
+        }
+        if !words.is_empty() {
+            writeln!(text, "     words: {}", words.join(", "))?;
+        }
+    }
+    output::text(&text)?;
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! `titlecard train`: word vectors, the title regressor, the weights of the parts.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use titlecard_engine::catalogue::Split;
+use titlecard_engine::embedding::Pooling;
+use titlecard_engine::eval::queries::read_queries;
+use titlecard_engine::eval::tasks::KnownItem;
+use titlecard_engine::pipeline::{self, DEFAULT_REGRESSOR};
+use titlecard_engine::regressor::RegressorConfig;
+use titlecard_engine::sample;
+
+use crate::Outcome;
+use crate::session::{Session, SessionArguments};
+
+/// What to train.
+#[derive(clap::Subcommand)]
+pub(crate) enum Arguments {
+    /// Word vectors: skip-gram with negative sampling on the catalogue's texts
+    Word2vec(Word2vecArguments),
+    /// The net that predicts a title's vector from the vector of the tags
+    Regressor(RegressorArguments),
+    /// Field weights and weights of the parts, on training queries
+    Fusion(FusionArguments),
+}
+
+/// Word vectors.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  titlecard train word2vec\n  titlecard train word2vec --dim 100 --epochs 10")]
+pub(crate) struct Word2vecArguments {
+    /// Components of a vector (setting `vectors.dim`, default 200)
+    #[arg(long, value_name = "N")]
+    dim: Option<usize>,
+    /// Passes over the text (setting `vectors.epochs`, default 5)
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+}
+
+/// Title regressor.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  titlecard train regressor\n  \
+                        titlecard train regressor --preset original-mean --name original-mean")]
+pub(crate) struct RegressorArguments {
+    /// Name of the model; the one called `default` goes into the index
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_REGRESSOR)]
+    name: String,
+    /// Settings to begin with; settings given elsewhere win
+    #[arg(long, value_enum, default_value_t = Preset::Default)]
+    preset: Preset,
+    /// Passes over the training films, at most (setting `regressor.epochs`, default 20)
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Go on after the last whole epoch of a training that was stopped
+    #[arg(long)]
+    resume: bool,
+}
+
+/// Sets of settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Preset {
+    /// SIF vectors, in-batch contrastive loss, cosine
+    Default,
+    /// The research project's: mean of word vectors, L1 loss, L1 distance, SGD
+    OriginalMean,
+    /// The research project's with max-abs pooling
+    OriginalMaxAbs,
+}
+
+/// Weights.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  titlecard train fusion --queries train.jsonl.zst")]
+pub(crate) struct FusionArguments {
+    /// Queries to tune on (JSON lines); those marked dev or test are left out
+    /// [default: the training queries of the sample]
+    #[arg(long, value_name = "FILE")]
+    queries: Vec<PathBuf>,
+}
+
+pub(crate) fn run(arguments: Arguments, session: &SessionArguments) -> anyhow::Result<Outcome> {
+    match arguments {
+        Arguments::Word2vec(arguments) => word2vec(&arguments, session),
+        Arguments::Regressor(arguments) => regressor(&arguments, session),
+        Arguments::Fusion(arguments) => fusion(&arguments, session),
+    }
+}
+
+fn word2vec(arguments: &Word2vecArguments, session: &SessionArguments) -> anyhow::Result<Outcome> {
+    let mut overrides = Vec::new();
+    if let Some(dim) = arguments.dim {
+        overrides.push(("--dim", "vectors.dim", dim.to_string()));
+    }
+    if let Some(epochs) = arguments.epochs {
+        overrides.push(("--epochs", "vectors.epochs", epochs.to_string()));
+    }
+    let session = Session::open(session, ".", &overrides)?;
+    let catalogue = pipeline::load_films(&session.workspace)?;
+    let summary = session.with_progress(|progress| {
+        pipeline::train_word_vectors(&session.workspace, &session.config, catalogue.films(), progress)
+    })?;
+    session.say(&format!(
+        "{} words x {} from {} words of text, {} epochs in {:.1} s: `{}`",
+        summary.n_words,
+        summary.dim,
+        summary.n_tokens,
+        session.config.vectors.epochs,
+        summary.seconds,
+        summary.path.display()
+    ));
+    Ok(Outcome::Done)
+}
+
+fn regressor(arguments: &RegressorArguments, session: &SessionArguments) -> anyhow::Result<Outcome> {
+    let mut overrides = Vec::new();
+    if let Some(epochs) = arguments.epochs {
+        overrides.push(("--epochs", "regressor.epochs", epochs.to_string()));
+    }
+    let mut session = Session::open(session, ".", &overrides)?;
+    match arguments.preset {
+        Preset::Default => {}
+        Preset::OriginalMean => session.apply_regressor_preset(&RegressorConfig::original(Pooling::Mean))?,
+        Preset::OriginalMaxAbs => session.apply_regressor_preset(&RegressorConfig::original(Pooling::MaxAbs))?,
+    }
+    let catalogue = pipeline::load_films(&session.workspace)?;
+    train_regressor(&session, catalogue.films(), &arguments.name, arguments.resume)?;
+    Ok(Outcome::Done)
+}
+
+/// Trains and says what came of it.
+pub(crate) fn train_regressor(
+    session: &Session,
+    films: &[titlecard_engine::catalogue::Film],
+    name: &str,
+    resume: bool,
+) -> anyhow::Result<()> {
+    let summary = session.with_progress(|progress| {
+        pipeline::train_regressor(&session.workspace, &session.config, films, name, resume, progress)
+    });
+    let summary = summary.map_err(|error| {
+        let error = anyhow::Error::from(error);
+        let checkpoint = session.workspace.checkpoint(name);
+        if crate::session::is_interrupted(&error) && checkpoint.exists() {
+            session.say("the last whole epoch is kept: go on with `titlecard train regressor --resume`");
+        }
+        error
+    })?;
+    let history = &summary.trained.history;
+    let best = history.iter().min_by(|a, b| a.dev_loss.total_cmp(&b.dev_loss));
+    session.say(&format!(
+        "trained on {} films, {} for early stopping ({} left out: no known word in title or tags); \
+         {} epochs in {:.1} s, best development loss {:.4} in epoch {}: `{}`",
+        summary.n_train,
+        summary.n_dev,
+        summary.n_dropped,
+        history.len(),
+        summary.seconds,
+        best.map_or(f64::NAN, |record| record.dev_loss),
+        best.map_or(0, |record| record.epoch),
+        summary.path.display()
+    ));
+    Ok(())
+}
+
+fn fusion(arguments: &FusionArguments, session: &SessionArguments) -> anyhow::Result<Outcome> {
+    let session = Session::open(session, ".", &[])?;
+    tune_fusion(&session, &arguments.queries)?;
+    Ok(Outcome::Done)
+}
+
+/// Tunes the weights on the training queries of `files` (of the sample if there is none) and saves them.
+pub(crate) fn tune_fusion(session: &Session, files: &[PathBuf]) -> anyhow::Result<()> {
+    let catalogue = pipeline::load_films(&session.workspace)?;
+    let engine = pipeline::open_engine(&session.workspace, &session.config)?;
+    let mut queries = Vec::new();
+    for file in files {
+        queries.extend(read_queries(file)?);
+    }
+    if files.is_empty() {
+        queries = sample::queries()?;
+    }
+    let task = KnownItem { engine: &engine, films: catalogue.films(), regressors: &[], seed: session.config.run.seed };
+    queries.retain(|query| query.split.is_none_or(|split| split == Split::Train));
+    let asked = task.select(&queries, None);
+    let tuned = session.with_progress(|progress| task.tune(&asked, progress))?;
+    let path = pipeline::save_tuned(&session.workspace, &tuned)?;
+    session.say(&format!(
+        "tuned on {} training queries (MRR among candidates): fields {:.4} -> {:.4}, parts {:.4} -> {:.4}: `{}`",
+        tuned.n_queries,
+        tuned.field_mrr.0,
+        tuned.field_mrr.1,
+        tuned.fusion_mrr.0,
+        tuned.fusion_mrr.1,
+        path.display()
+    ));
+    Ok(())
+}

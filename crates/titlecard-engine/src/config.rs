@@ -1,0 +1,499 @@
+//! All settings in one place: defaults, `titlecard.toml`, `TITLECARD_*` variables, command-line flags.
+//!
+//! Later sources win, key by key. Every setting has a name like `regressor.epochs`; its environment
+//! variable is the name in capitals with `_` for the dot, `TITLECARD_REGRESSOR_EPOCHS`. An unknown key
+//! is an error that names the nearest known one, so a typing mistake is never silently ignored.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::catalogue::SplitConfig;
+use crate::index::lexical::LexicalConfig;
+use crate::rank::FusionWeights;
+use crate::regressor::RegressorConfig;
+use crate::text::Mode;
+
+/// Why settings could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read settings from `{}`: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The file is not TOML.
+    #[error("`{}` is not valid TOML: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        message: String,
+    },
+    /// A key that does not exist.
+    #[error("{origin}: unknown setting `{key}`; did you mean `{nearest}`? `titlecard config` lists all settings")]
+    UnknownKey {
+        /// Where it was set.
+        origin: String,
+        /// The key.
+        key: String,
+        /// A known key that looks alike.
+        nearest: String,
+    },
+    /// A value of the wrong kind.
+    #[error("{origin}: setting `{key}` is `{found}`, expected {expected}")]
+    WrongValue {
+        /// Where it was set.
+        origin: String,
+        /// The key.
+        key: String,
+        /// The value found.
+        found: String,
+        /// What is expected.
+        expected: String,
+    },
+    /// A value out of range, or settings that contradict each other.
+    #[error("settings: {0}")]
+    Invalid(String),
+}
+
+/// All settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Settings of more than one step.
+    pub run: RunConfig,
+    /// Reading and cleaning the catalogue.
+    pub catalogue: CatalogueConfig,
+    /// Which films are for training, development and test.
+    pub split: SplitConfig,
+    /// How text is cut into words.
+    pub text: TextConfig,
+    /// Word vectors: read from a file or trained on the catalogue.
+    pub vectors: VectorsConfig,
+    /// From the vector of the tags to the vector of the title.
+    pub regressor: RegressorConfig,
+    /// BM25 and field weights.
+    pub lexical: LexicalConfig,
+    /// Weights of the parts of a score.
+    pub fusion: FusionWeights,
+    /// Evaluation.
+    pub eval: EvalConfig,
+}
+
+/// Settings of more than one step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// Seed of everything random; the same seed gives the same results on any number of threads.
+    pub seed: u64,
+    /// Number of threads; 0 for one a core.
+    pub threads: usize,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self { seed: 7, threads: 0 }
+    }
+}
+
+/// Reading and cleaning the catalogue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct CatalogueConfig {
+    /// File to read; empty for the sample catalogue inside the program.
+    pub path: String,
+    /// Our field to the column it is read from, where the header does not tell.
+    pub columns: BTreeMap<String, String>,
+    /// Rows to keep at most; 0 for all.
+    pub limit: usize,
+    /// Keep films marked as adult.
+    pub keep_adult: bool,
+}
+
+/// How text is cut into words.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TextConfig {
+    /// `default`, or `compatible` for the research project's cleaning.
+    pub mode: Mode,
+    /// Reduce English words to their stem in the text index.
+    pub stem: bool,
+}
+
+impl Default for TextConfig {
+    fn default() -> Self {
+        Self { mode: Mode::Default, stem: true }
+    }
+}
+
+/// Word vectors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VectorsConfig {
+    /// File of word vectors (word2vec, GloVe, fastText or our own format); empty for
+    /// `models/vectors.tcwv` if it exists and the small vectors inside the program if not.
+    pub path: String,
+    /// Words to read at most, in file order; 0 for all.
+    pub limit: usize,
+    /// Training: components of a vector.
+    pub dim: usize,
+    /// Training: words to each side that count as context, at most.
+    pub window: usize,
+    /// Training: random words a true context word is told from.
+    pub negatives: usize,
+    /// Training: words seen less often are left out.
+    pub min_count: u64,
+    /// Training: words to keep at most, the most frequent first; 0 for all.
+    pub max_vocab: usize,
+    /// Training: passes over the text.
+    pub epochs: usize,
+    /// Training: words more frequent than this share are thinned out; 0 for never.
+    pub subsample: f64,
+    /// Training: learning rate at the start; it falls linearly.
+    pub learning_rate: f32,
+}
+
+impl Default for VectorsConfig {
+    fn default() -> Self {
+        Self {
+            path: String::new(),
+            limit: 0,
+            dim: 200,
+            window: 5,
+            negatives: 5,
+            min_count: 5,
+            max_vocab: 0,
+            epochs: 5,
+            subsample: 1e-3,
+            learning_rate: 0.025,
+        }
+    }
+}
+
+/// Evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvalConfig {
+    /// Held-out films asked for in the task "title from tags", at most; 0 for all.
+    pub max_films: usize,
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        Self { max_films: 5_000 }
+    }
+}
+
+/// Where a setting got its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Not set anywhere.
+    Default,
+    /// The settings file.
+    File(PathBuf),
+    /// An environment variable.
+    Environment(String),
+    /// A flag or `--set`.
+    Flag(String),
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "`{}`", path.display()),
+            Self::Environment(name) => write!(f, "variable `{name}`"),
+            Self::Flag(flag) => write!(f, "flag `{flag}`"),
+        }
+    }
+}
+
+/// Builds a [`Config`] from its sources, lowest priority first.
+#[derive(Debug, Clone)]
+pub struct ConfigBuilder {
+    values: BTreeMap<String, (Value, Origin)>,
+}
+
+impl Default for ConfigBuilder {
+    fn default() -> Self {
+        let defaults = Table::try_from(Config::default()).unwrap_or_default();
+        let mut values = BTreeMap::new();
+        flatten("", &defaults, &mut |key, value| {
+            values.insert(key.to_owned(), (value.clone(), Origin::Default));
+        });
+        values.insert(COLUMNS.to_owned(), (Value::Table(Table::new()), Origin::Default));
+        Self { values }
+    }
+}
+
+/// The one setting that is a table: its keys are the user's.
+const COLUMNS: &str = "catalogue.columns";
+
+impl ConfigBuilder {
+    /// Adds the file at `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if it cannot be read, is not TOML, or has an unknown key or a wrong value.
+    pub fn file(self, path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Io { path: path.to_owned(), source })?;
+        let table: Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
+        let mut leaves = Vec::new();
+        flatten("", &table, &mut |key, value| leaves.push((key.to_owned(), value.clone())));
+        leaves
+            .into_iter()
+            .try_fold(self, |builder, (key, value)| builder.set(&key, value, &Origin::File(path.to_owned())))
+    }
+
+    /// Adds variables `TITLECARD_<NAME>`; others are ignored.
+    ///
+    /// # Errors
+    /// [`ConfigError::WrongValue`].
+    pub fn environment(
+        mut self,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let names: BTreeMap<String, String> =
+            self.values.keys().map(|key| (variable_of(key), key.clone())).collect();
+        for (name, text) in variables {
+            if let Some(key) = names.get(&name) {
+                self = self.set_text(key, &text, &Origin::Environment(name))?;
+            }
+        }
+        Ok(self)
+    }
+
+    /// Adds one setting given as text, from the flag `flag`.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownKey`] or [`ConfigError::WrongValue`].
+    pub fn flag(self, flag: &str, key: &str, text: &str) -> Result<Self, ConfigError> {
+        self.set_text(key, text, &Origin::Flag(flag.to_owned()))
+    }
+
+    fn set_text(self, key: &str, text: &str, origin: &Origin) -> Result<Self, ConfigError> {
+        // A bare word is text; anything that reads as TOML is that ("3", "true", "[1024, 512]").
+        let parsed = format!("value = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+        let wants_text = matches!(self.values.get(key), Some((Value::String(_), _)));
+        let value = match parsed {
+            Some(value @ Value::String(_)) => value,
+            Some(value) if !wants_text => value,
+            _ => Value::String(text.to_owned()),
+        };
+        self.set(key, value, origin)
+    }
+
+    fn set(mut self, key: &str, value: Value, origin: &Origin) -> Result<Self, ConfigError> {
+        if let Some(column) = key.strip_prefix(COLUMNS).and_then(|rest| rest.strip_prefix('.')) {
+            if let Some((Value::Table(columns), from)) = self.values.get_mut(COLUMNS) {
+                columns.insert(column.to_owned(), value);
+                *from = origin.clone();
+            }
+            return Ok(self);
+        }
+        let Some((old, from)) = self.values.get_mut(key) else {
+            return Err(ConfigError::UnknownKey {
+                origin: origin.to_string(),
+                key: key.to_owned(),
+                nearest: nearest(key, self.values.keys()),
+            });
+        };
+        let value = match (&*old, value) {
+            // `learning_rate = 1` means 1.0.
+            (Value::Float(_), Value::Integer(number)) => Value::Float(number as f64),
+            (_, value) => value,
+        };
+        if old.type_str() != value.type_str() {
+            return Err(ConfigError::WrongValue {
+                origin: origin.to_string(),
+                key: key.to_owned(),
+                found: value.to_string(),
+                expected: format!("a value like `{old}`"),
+            });
+        }
+        *old = value;
+        *from = origin.clone();
+        Ok(self)
+    }
+
+    /// Every setting with its value and origin, in alphabetical order.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &Value, &Origin)> {
+        self.values.iter().map(|(key, (value, origin))| (key.as_str(), value, origin))
+    }
+
+    /// Puts the settings together and checks them.
+    ///
+    /// # Errors
+    /// [`ConfigError::WrongValue`] or [`ConfigError::Invalid`].
+    pub fn build(self) -> Result<Config, ConfigError> {
+        // Each value alone over the defaults first, so that a bad one can be named.
+        for (key, (value, origin)) in &self.values {
+            if *origin == Origin::Default {
+                continue;
+            }
+            let mut table = Table::new();
+            insert(&mut table, key, value.clone());
+            if let Err(error) = Value::Table(table).try_into::<Config>() {
+                return Err(ConfigError::WrongValue {
+                    origin: origin.to_string(),
+                    key: key.clone(),
+                    found: value.to_string(),
+                    expected: error.message().to_owned(),
+                });
+            }
+        }
+        let mut table = Table::new();
+        for (key, (value, _)) in self.values {
+            insert(&mut table, &key, value);
+        }
+        let config: Config =
+            Value::Table(table).try_into().map_err(|error| ConfigError::Invalid(error.message().to_owned()))?;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+impl Config {
+    /// Checks ranges and combinations.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] naming the setting.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let invalid = |error: &dyn std::fmt::Display| ConfigError::Invalid(error.to_string());
+        self.lexical.validate().map_err(|error| invalid(&error))?;
+        self.regressor.validate().map_err(|error| invalid(&error))?;
+        if !self.fusion.is_valid() {
+            return Err(invalid(&"`fusion` weights must be at least 0, and one of them above"));
+        }
+        if !(1..=crate::index::vectors::MAX_DIM).contains(&self.vectors.dim) {
+            return Err(invalid(&format!(
+                "`vectors.dim` is {}, it must be 1 to {}",
+                self.vectors.dim,
+                crate::index::vectors::MAX_DIM
+            )));
+        }
+        Ok(())
+    }
+
+    /// Number of threads to use: the setting, or one a core.
+    pub fn n_threads(&self) -> usize {
+        match self.run.threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            n => n,
+        }
+    }
+}
+
+/// The environment variable of a setting.
+pub fn variable_of(key: &str) -> String {
+    format!("TITLECARD_{}", key.replace('.', "_").to_uppercase())
+}
+
+fn flatten(prefix: &str, table: &Table, leaf: &mut dyn FnMut(&str, &Value)) {
+    for (name, value) in table {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match value {
+            Value::Table(inner) => flatten(&key, inner, leaf),
+            _ => leaf(&key, value),
+        }
+    }
+}
+
+fn insert(table: &mut Table, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_owned(), value);
+        }
+        Some((section, rest)) => {
+            let inner = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// The known key with the most character pairs in common with `key`.
+fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a String>) -> String {
+    let pairs = |text: &str| -> Vec<[char; 2]> {
+        let letters: Vec<char> = text.chars().collect();
+        letters.windows(2).map(|pair| [pair[0], pair[1]]).collect()
+    };
+    let wanted = pairs(key);
+    let likeness = |candidate: &str| {
+        let candidate = pairs(candidate);
+        let common = wanted.iter().filter(|pair| candidate.contains(pair)).count();
+        2.0 * common as f64 / (wanted.len() + candidate.len()).max(1) as f64
+    };
+    known.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("titlecard.toml");
+        fs::write(&path, text).unwrap();
+        ConfigBuilder::default().file(&path)?.build()
+    }
+
+    #[test]
+    fn an_empty_file_gives_the_defaults() {
+        assert_eq!(file("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn flag_wins_over_environment_over_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("titlecard.toml");
+        fs::write(&path, "[run]\nseed = 1\nthreads = 1\n[lexical]\nk1 = 1\n[regressor]\nepochs = 3").unwrap();
+        let environment =
+            [("TITLECARD_RUN_SEED", "2"), ("TITLECARD_REGRESSOR_EPOCHS", "4"), ("HOME", "/nowhere")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = ConfigBuilder::default()
+            .file(&path)
+            .unwrap()
+            .environment(environment)
+            .unwrap()
+            .flag("--seed", "run.seed", "3")
+            .unwrap()
+            .build()
+            .unwrap();
+        assert_eq!((config.run.seed, config.regressor.epochs, config.run.threads), (3, 4, 1));
+        assert_eq!(config.lexical.k1, 1.0);
+    }
+
+    #[test]
+    fn column_names_are_free() {
+        let config = file("[catalogue.columns]\ntitle = \"Film name\"").unwrap();
+        assert_eq!(config.catalogue.columns["title"], "Film name");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let message = |text| file(text).unwrap_err().to_string();
+        assert!(message("[regresor]\nepochs = 3").contains("did you mean `regressor.epochs`?"));
+        assert!(message("[run]\nseed = \"x\"").contains("setting `run.seed` is `\"x\"`"));
+        assert!(message("[run]\nseed = -4").contains("run.seed"));
+        assert!(message("[lexical]\nb = 2.0").contains("`lexical.b` is 2; it must be between 0 and 1"));
+        assert!(message("[vectors]\ndim = 0").contains("`vectors.dim` is 0"));
+        assert!(message("[text]\nmode = \"loud\"").contains("text.mode"));
+        assert!(message("[run").contains("is not valid TOML"));
+        let missing = ConfigBuilder::default().file(Path::new("/nowhere/titlecard.toml")).unwrap_err();
+        assert!(missing.to_string().starts_with("cannot read settings from"));
+    }
+}

@@ -1,0 +1,300 @@
+//! Precision@K and success@K of every method as pictures, SVG and PNG.
+//!
+//! Methods differ by marker and by the dashes of the line as well as by colour, so the plots can be
+//! read in grey. The font is inside the program: a picture looks the same on every machine.
+
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::register_font;
+
+use super::report::EvalReport;
+use crate::artifact::{ArtifactError, write_bytes};
+
+/// Why a plot could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlotError {
+    /// The file cannot be written.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The drawing library refused.
+    #[error("cannot draw the plot: {0}")]
+    Drawing(String),
+    /// There is nothing to draw.
+    #[error("the report has no method to plot")]
+    Empty,
+}
+
+/// Width and height in pixels.
+const SIZE: (u32, u32) = (960, 600);
+const FONT: &str = "sans-serif";
+/// Colours that stay apart with the common colour-vision deficiencies (Okabe and Ito, 2008).
+const COLOURS: [RGBColor; 8] = [
+    RGBColor(0, 0, 0),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(120, 120, 120),
+];
+
+/// One line of a plot.
+struct Series<'a> {
+    name: &'a str,
+    points: Vec<(f64, f64)>,
+}
+
+/// Writes `precision_at_k` and `success_at_k` as `.svg` and `.png` into `folder`, with `prefix` before
+/// the names, and returns the files.
+///
+/// # Errors
+/// [`PlotError`].
+pub fn write_plots(report: &EvalReport, folder: &Path, prefix: &str) -> Result<Vec<PathBuf>, PlotError> {
+    if report.methods.is_empty() {
+        return Err(PlotError::Empty);
+    }
+    let lines = |values: &dyn Fn(usize) -> Vec<(usize, f64)>| -> Vec<Series<'_>> {
+        report
+            .methods
+            .iter()
+            .enumerate()
+            .map(|(at, row)| Series {
+                name: &row.method,
+                points: values(at).into_iter().map(|(k, value)| (k as f64, value)).collect(),
+            })
+            .collect()
+    };
+    let precision = lines(&|at| report.methods[at].metrics.precision.clone());
+    let success = lines(&|at| report.methods[at].metrics.success.clone());
+    let subtitle = format!(
+        "{}; {} queries, {} candidates ({})",
+        report.task,
+        report.n_queries(),
+        report.n_candidates,
+        report.candidates
+    );
+    let mut files = Vec::new();
+    for (name, title, series, ceiling) in [
+        ("precision_at_k", "Precision@K", &precision, true),
+        ("success_at_k", "Success@K", &success, false),
+    ] {
+        let plot = Plot { title, subtitle: &subtitle, series, ceiling };
+        let svg = folder.join(format!("{prefix}{name}.svg"));
+        write_bytes(&svg, plot.to_svg()?.as_bytes())?;
+        let png = folder.join(format!("{prefix}{name}.png"));
+        plot.write_png(&png)?;
+        files.extend([svg, png]);
+    }
+    Ok(files)
+}
+
+struct Plot<'a> {
+    title: &'a str,
+    subtitle: &'a str,
+    series: &'a [Series<'a>],
+    /// Draw `1 / K`, the most that Precision@K can be with one relevant title.
+    ceiling: bool,
+}
+
+impl Plot<'_> {
+    fn to_svg(&self) -> Result<String, PlotError> {
+        let mut svg = String::new();
+        self.draw(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area())?;
+        Ok(svg)
+    }
+
+    fn write_png(&self, path: &Path) -> Result<(), PlotError> {
+        let mut pixels = vec![0_u8; (SIZE.0 * SIZE.1 * 3) as usize];
+        self.draw(&BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area())?;
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, SIZE.0, SIZE.1);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder
+            .write_header()
+            .and_then(|mut writer| writer.write_image_data(&pixels))
+            .map_err(|error| PlotError::Drawing(error.to_string()))?;
+        Ok(write_bytes(path, &bytes)?)
+    }
+
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Result<(), PlotError> {
+        self.try_draw(area).map_err(|error| PlotError::Drawing(error.to_string()))
+    }
+
+    fn try_draw<B: DrawingBackend>(
+        &self,
+        area: &DrawingArea<B, Shift>,
+    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+        register_fonts();
+        area.fill(&WHITE)?;
+        let text = |size: i32| (FONT, size).into_font().color(&BLACK);
+        area.draw_text(self.title, &text(26), (70, 12))?;
+        area.draw_text(self.subtitle, &text(15), (70, 46))?;
+        let (left, legend) = area.margin(72, 8, 8, 8).split_horizontally(660);
+
+        let highest = self.series.iter().flat_map(|series| &series.points).map(|(_, y)| *y).fold(0.0, f64::max);
+        let top = if highest > 0.0 { (highest * 1.15).min(1.02) } else { 0.1 };
+        let last = self.series.iter().flat_map(|series| &series.points).map(|(k, _)| *k).fold(1.0, f64::max);
+        let mut chart = ChartBuilder::on(&left)
+            .x_label_area_size(48)
+            .y_label_area_size(64)
+            .build_cartesian_2d(0.0..last + 1.0, 0.0..top)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(WHITE)
+            .bold_line_style(RGBColor(222, 222, 222))
+            .x_desc("K")
+            .y_desc(self.title)
+            .x_labels(12)
+            .x_label_formatter(&|k| format!("{k:.0}"))
+            .y_label_formatter(&|value| format!("{value:.3}"))
+            .label_style(text(15))
+            .axis_desc_style(text(16))
+            .draw()?;
+
+        let mut legend_y = 24;
+        if self.ceiling {
+            let points: Vec<(f64, f64)> = (1..=(last as usize * 4))
+                .map(|i| f64::from(i as u32) / 4.0)
+                .map(|k| (k, 1.0 / k))
+                .filter(|(k, y)| *y <= top && *k >= 1.0)
+                .collect();
+            chart.draw_series(DashedLineSeries::new(points, 2, 4, RGBColor(150, 150, 150).stroke_width(1)))?;
+            legend.draw(&DashedPathElement::new(
+                [(8, legend_y), (48, legend_y)],
+                2,
+                4,
+                RGBColor(150, 150, 150).stroke_width(1),
+            ))?;
+            legend.draw_text("ceiling 1/K", &text(14), (56, legend_y - 8))?;
+            legend_y += 28;
+        }
+        for (at, series) in self.series.iter().enumerate() {
+            let colour = COLOURS[at % COLOURS.len()];
+            let (dash, gap) = DASHES[at % DASHES.len()];
+            let stroke = colour.stroke_width(2);
+            chart.draw_series(DashedLineSeries::new(series.points.iter().copied(), dash, gap, stroke))?;
+            for &(k, value) in &series.points {
+                let place = chart.backend_coord(&(k, value));
+                draw_marker(area, at, place, colour)?;
+            }
+            legend.draw(&DashedPathElement::new([(8, legend_y), (48, legend_y)], dash, gap, stroke))?;
+            let (origin_x, origin_y) = legend.get_base_pixel();
+            draw_marker(area, at, (origin_x + 28, origin_y + legend_y), colour)?;
+            legend.draw_text(series.name, &text(14), (56, legend_y - 8))?;
+            legend_y += 28;
+        }
+        area.present()
+    }
+}
+
+/// Length of dash and gap in pixels; a gap of 0 would not end, so "solid" is a gap of 1.
+const DASHES: [(i32, i32); 4] = [(40, 1), (10, 5), (3, 4), (18, 6)];
+
+/// Markers differ by shape, then by being hollow.
+fn draw_marker<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    at: usize,
+    (x, y): (i32, i32),
+    colour: RGBColor,
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    let style = if at % 8 < 4 { colour.filled() } else { colour.stroke_width(2) };
+    // Hollow markers are white inside, so that the line does not run through them.
+    let inside = if at % 8 < 4 { colour.filled() } else { WHITE.filled() };
+    match at % 4 {
+        0 => {
+            area.draw(&Circle::new((x, y), 5, inside))?;
+            area.draw(&Circle::new((x, y), 5, style))
+        }
+        1 => {
+            let corners = [(x - 5, y - 5), (x + 5, y + 5)];
+            area.draw(&Rectangle::new(corners, inside))?;
+            area.draw(&Rectangle::new(corners, style))
+        }
+        2 => {
+            area.draw(&TriangleMarker::new((x, y), 7, inside))?;
+            area.draw(&TriangleMarker::new((x, y), 7, style))
+        }
+        _ => {
+            let corners = vec![(x, y - 7), (x + 7, y), (x, y + 7), (x - 7, y)];
+            area.draw(&Polygon::new(corners.clone(), inside))?;
+            area.draw(&PathElement::new([corners.clone(), vec![corners[0]]].concat(), style))
+        }
+    }
+}
+
+/// Makes the embedded font the one of all plots.
+fn register_fonts() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // The bytes are part of the program; a test draws with them, so they are a font.
+        let _ = register_font(FONT, FontStyle::Normal, include_bytes!("../../assets/DejaVuSans-latin.ttf"));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::report::MethodRow;
+
+    fn report() -> EvalReport {
+        let names = ["word vectors, mean", "word vectors, max-abs", "BM25", "regression", "hybrid", "sixth"];
+        EvalReport {
+            task: "known item".to_owned(),
+            candidates: "film records".to_owned(),
+            n_candidates: 440,
+            split: "test".to_owned(),
+            seed: 7,
+            notes: Vec::new(),
+            methods: names
+                .iter()
+                .enumerate()
+                .map(|(at, name)| {
+                    let ranks: Vec<f64> = (0..60).map(|i| f64::from(1 + i * (6 - at as u32) / 5)).collect();
+                    MethodRow::new(name, &ranks, 1.0)
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn plots_name_every_method_and_are_pictures() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = write_plots(&report(), folder.path(), "known_item_").unwrap();
+        assert_eq!(files.len(), 4);
+        let svg = std::fs::read_to_string(folder.path().join("known_item_precision_at_k.svg")).unwrap();
+        for text in ["BM25", "hybrid", "Precision@K", "ceiling 1/K", "440 candidates"] {
+            assert!(svg.contains(text), "{text}");
+        }
+        let png = std::fs::read(folder.path().join("known_item_success_at_k.png")).unwrap();
+        let decoder = png::Decoder::new(std::io::Cursor::new(png));
+        let mut reader = decoder.read_info().unwrap();
+        assert_eq!((reader.info().width, reader.info().height), SIZE);
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut pixels).unwrap();
+        let dark = pixels.chunks_exact(3).filter(|pixel| pixel.iter().all(|&c| c < 60)).count();
+        assert!(dark > 2_000, "text and axes are drawn: {dark} dark pixels");
+    }
+
+    #[test]
+    fn drawing_twice_gives_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = write_plots(&report(), folder.path(), "a_").unwrap();
+        let second = write_plots(&report(), folder.path(), "b_").unwrap();
+        for (a, b) in first.iter().zip(&second) {
+            assert_eq!(std::fs::read(a).unwrap(), std::fs::read(b).unwrap());
+        }
+    }
+
+    #[test]
+    fn an_empty_report_is_refused() {
+        let empty = EvalReport { methods: Vec::new(), ..report() };
+        assert!(matches!(write_plots(&empty, Path::new("."), ""), Err(PlotError::Empty)));
+    }
+}

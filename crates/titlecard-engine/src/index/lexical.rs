@@ -1,0 +1,559 @@
+//! The text index: BM25 over the fields of a film, on tantivy's inverted index.
+//!
+//! tantivy keeps postings, dictionaries and stored films on disk. Scoring is our own and exhaustive:
+//! every posting of every query term is added into one array with a cell per film. Block-max pruning,
+//! tantivy's default, is several times slower on the long questions people ask (a median of 60
+//! distinct terms), because no film can be ruled out by a few terms; and the dense array is what the
+//! additive fusion needs, an exact score for every film.
+//!
+//! Score of film `d` for query `q`, summed over fields `f` with weight `w_f` and terms `t`:
+//! `w_f · qtf(t) · idf_f(t) · tf·(k1 + 1) / (tf + k1·(1 - b + b·|d_f| / avg|f|))`, with
+//! `idf_f(t) = ln(1 + (N - n_t + ½) / (n_t + ½))` (Robertson and Zaragoza, *The Probabilistic
+//! Relevance Framework*, 2009) and `qtf(t) = 1 + ln(count of t in q)`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tantivy::fieldnorm::FieldNormReader;
+use tantivy::indexer::NoMergePolicy;
+use tantivy::postings::Postings;
+use tantivy::schema::{
+    Field, IndexRecordOption, NumericOptions, STORED, Schema, TextFieldIndexing, TextOptions, Value,
+};
+use tantivy::tokenizer::{Token, TokenStream};
+use tantivy::{DocSet, Index, IndexReader, ReloadPolicy, SegmentReader, TERMINATED, TantivyDocument, Term};
+
+use crate::catalogue::Film;
+use crate::progress::{Interrupted, Report, tell};
+use crate::text::Tokenizer;
+
+/// Why the text index could not be built or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LexicalError {
+    /// The index library refused (disk full, file missing or damaged).
+    #[error("text index: {0}")]
+    Tantivy(#[from] tantivy::TantivyError),
+    /// A file of the text index could not be opened.
+    #[error("text index: {0}")]
+    Open(#[from] tantivy::directory::error::OpenDirectoryError),
+    /// A posting list or dictionary could not be read.
+    #[error("text index: {0}")]
+    Read(#[from] std::io::Error),
+    /// A stored film is not what was written.
+    #[error("text index: film {film_idx} cannot be read ({what}); remake the index with `titlecard index`")]
+    StoredFilm {
+        /// Position of the film.
+        film_idx: usize,
+        /// What does not fit.
+        what: String,
+    },
+    /// A constant is out of range.
+    #[error("lexical setting `{name}` is {value}; it must be {range}")]
+    Setting {
+        /// Name in `titlecard.toml`.
+        name: &'static str,
+        /// Value found.
+        value: f32,
+        /// Values allowed.
+        range: &'static str,
+    },
+    /// Stopped from outside.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// The searched fields of a film, in the order of [`FieldWeights::as_array`].
+pub const FIELDS: [&str; 5] = ["title", "tags", "overview", "people", "keywords"];
+
+/// How much a match in each field counts; 0 leaves the field out.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FieldWeights {
+    /// Title and original title.
+    pub title: f32,
+    /// The catalogue's `tags`: overview, genres, keywords, people in one text.
+    pub tags: f32,
+    /// Overview alone.
+    pub overview: f32,
+    /// Cast and directors.
+    pub people: f32,
+    /// Keywords and genres.
+    pub keywords: f32,
+}
+
+impl Default for FieldWeights {
+    /// Tuned on training questions (docs/results.md).
+    fn default() -> Self {
+        Self { title: 0.3, tags: 1.0, overview: 0.0, people: 0.2, keywords: 0.3 }
+    }
+}
+
+impl FieldWeights {
+    /// The weights in the order of [`FIELDS`].
+    pub fn as_array(&self) -> [f32; 5] {
+        [self.title, self.tags, self.overview, self.people, self.keywords]
+    }
+
+    /// From weights in the order of [`FIELDS`].
+    pub fn from_array([title, tags, overview, people, keywords]: [f32; 5]) -> Self {
+        Self { title, tags, overview, people, keywords }
+    }
+
+    /// Only the title counts: the task "title from tags" sees nothing else of a film.
+    pub fn title_only() -> Self {
+        Self { title: 1.0, tags: 0.0, overview: 0.0, people: 0.0, keywords: 0.0 }
+    }
+}
+
+/// BM25 constants and field weights. None of them is stored in the index: they can change at any time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LexicalConfig {
+    /// Saturation of the term frequency, at least 0.
+    pub k1: f32,
+    /// Normalisation by field length, 0 (none) to 1 (full).
+    pub b: f32,
+    /// How much a match in each field counts.
+    pub weights: FieldWeights,
+}
+
+impl Default for LexicalConfig {
+    /// Tuned on training questions (docs/results.md).
+    fn default() -> Self {
+        Self { k1: 1.2, b: 0.75, weights: FieldWeights::default() }
+    }
+}
+
+impl LexicalConfig {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`LexicalError::Setting`] naming the first setting out of range.
+    pub fn validate(&self) -> Result<(), LexicalError> {
+        let check = |name, value: f32, good: bool, range| {
+            if good { Ok(()) } else { Err(LexicalError::Setting { name, value, range }) }
+        };
+        check("lexical.k1", self.k1, self.k1 >= 0.0 && self.k1.is_finite(), "at least 0")?;
+        check("lexical.b", self.b, (0.0..=1.0).contains(&self.b), "between 0 and 1")?;
+        for (name, value) in FIELDS.into_iter().zip(self.weights.as_array()) {
+            check(name, value, value >= 0.0 && value.is_finite(), "at least 0")?;
+        }
+        let sum: f32 = self.weights.as_array().iter().sum();
+        check("lexical.weights", sum, sum > 0.0, "above 0 for at least one field")
+    }
+}
+
+/// Terms of a query with how often each stands in it, in order of first appearance.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LexicalQuery {
+    terms: Vec<(String, u32)>,
+}
+
+impl LexicalQuery {
+    /// Counts tokens that were cut by the tokenizer of the index.
+    pub fn from_tokens(tokens: impl IntoIterator<Item = String>) -> Self {
+        let mut places = std::collections::HashMap::new();
+        let mut terms: Vec<(String, u32)> = Vec::new();
+        for token in tokens {
+            let at = *places.entry(token.clone()).or_insert_with(|| {
+                terms.push((token, 0));
+                terms.len() - 1
+            });
+            terms[at].1 += 1;
+        }
+        Self { terms }
+    }
+
+    /// Distinct terms and counts.
+    pub fn terms(&self) -> &[(String, u32)] {
+        &self.terms
+    }
+
+    fn weight(count: u32) -> f32 {
+        1.0 + (count as f32).ln()
+    }
+}
+
+/// What one term in one field added to a film's score.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TermMatch {
+    /// Name of the field, one of [`FIELDS`].
+    pub field: &'static str,
+    /// The term as indexed.
+    pub term: String,
+    /// What it added to the score.
+    pub score: f32,
+}
+
+/// An opened text index. Cloning is cheap; all clones see the same state.
+#[derive(Clone)]
+pub struct LexicalIndex {
+    reader: IndexReader,
+    fields: [Field; 5],
+    stored: Field,
+    n_films: usize,
+    /// Per segment: position of every document's film in the catalogue.
+    film_of_doc: Arc<Vec<Vec<u32>>>,
+    doc_of_film: Arc<Vec<(u32, u32)>>,
+    tokenizer: Tokenizer,
+}
+
+const FILM_IDX: &str = "film_idx";
+const STORED_FILM: &str = "film";
+const TOKENIZER: &str = "titlecard";
+/// Memory of the index writer in all, in bytes; past it a segment goes to disk.
+const WRITER_MEMORY: usize = 256 << 20;
+
+impl LexicalIndex {
+    /// Builds a text index in the empty folder `folder`, one document a film in catalogue order.
+    ///
+    /// # Errors
+    /// [`LexicalError`] if the folder cannot be written or the report asks to stop.
+    pub fn build(
+        folder: &Path,
+        films: &[Film],
+        tokenizer: &Tokenizer,
+        n_threads: usize,
+        report: &mut Report<'_>,
+    ) -> Result<(), LexicalError> {
+        let index = Index::create_in_dir(folder, schema())?;
+        index.tokenizers().register(TOKENIZER, FieldTokenizer::new(tokenizer.clone()));
+        let schema = index.schema();
+        let fields = FIELDS.map(|name| schema.get_field(name));
+        let (film_idx_field, stored) = (schema.get_field(FILM_IDX)?, schema.get_field(STORED_FILM)?);
+
+        let n_threads = n_threads.clamp(1, 8);
+        let mut writer = index.writer_with_num_threads(n_threads, WRITER_MEMORY.max(n_threads * (16 << 20)))?;
+        writer.set_merge_policy(Box::new(NoMergePolicy));
+        for (film_idx, film) in films.iter().enumerate() {
+            let mut document = TantivyDocument::new();
+            document.add_u64(film_idx_field, film_idx as u64);
+            for (field, text) in fields.iter().zip(field_texts(film)) {
+                if let (Ok(field), false) = (field, text.is_empty()) {
+                    document.add_text(*field, text);
+                }
+            }
+            let json = serde_json::to_string(film)
+                .map_err(|error| LexicalError::StoredFilm { film_idx, what: error.to_string() })?;
+            document.add_text(stored, json);
+            writer.add_document(document)?;
+            if film_idx % 4096 == 0 {
+                tell(report, "indexing text", film_idx, films.len(), "")?;
+            }
+        }
+        writer.commit()?;
+        tell(report, "indexing text", films.len(), films.len(), "merging")?;
+        // One segment: one posting list a term, and scores that do not depend on how work was split.
+        let segments = index.searchable_segment_ids()?;
+        if segments.len() > 1 {
+            writer.merge(&segments).wait()?;
+        }
+        writer.wait_merging_threads()?;
+        // Files of merged-away segments are removed by a fresh writer; none is left in the index.
+        index.writer_with_num_threads::<TantivyDocument>(1, 16 << 20)?.garbage_collect_files().wait()?;
+        Ok(())
+    }
+
+    /// Opens the text index in `folder`; `tokenizer` must be the one it was built with.
+    ///
+    /// # Errors
+    /// [`LexicalError`] if files are missing or damaged.
+    pub fn open(folder: &Path, tokenizer: &Tokenizer) -> Result<Self, LexicalError> {
+        let index = Index::open_in_dir(folder)?;
+        index.tokenizers().register(TOKENIZER, FieldTokenizer::new(tokenizer.clone()));
+        let schema = index.schema();
+        let mut fields = [Field::from_field_id(0); 5];
+        for (field, name) in fields.iter_mut().zip(FIELDS) {
+            *field = schema.get_field(name)?;
+        }
+        let stored = schema.get_field(STORED_FILM)?;
+        // A generation never changes once written, so there is nothing to reload.
+        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+
+        let searcher = reader.searcher();
+        let n_films = searcher.num_docs() as usize;
+        let mut film_of_doc = Vec::new();
+        let mut doc_of_film = vec![(u32::MAX, 0); n_films];
+        for (segment_idx, segment) in searcher.segment_readers().iter().enumerate() {
+            let column = segment.fast_fields().u64(FILM_IDX)?;
+            let mut films = Vec::with_capacity(segment.max_doc() as usize);
+            for doc in 0..segment.max_doc() {
+                let film_idx = column.first(doc).filter(|&film_idx| film_idx < n_films as u64);
+                let film_idx = film_idx.ok_or_else(|| LexicalError::StoredFilm {
+                    film_idx: doc as usize,
+                    what: "its position is missing or out of range".to_owned(),
+                })? as u32;
+                doc_of_film[film_idx as usize] = (segment_idx as u32, doc);
+                films.push(film_idx);
+            }
+            film_of_doc.push(films);
+        }
+        if let Some(film_idx) = doc_of_film.iter().position(|&(segment, _)| segment == u32::MAX) {
+            return Err(LexicalError::StoredFilm { film_idx, what: "it is not in any segment".to_owned() });
+        }
+        Ok(Self {
+            reader,
+            fields,
+            stored,
+            n_films,
+            film_of_doc: Arc::new(film_of_doc),
+            doc_of_film: Arc::new(doc_of_film),
+            tokenizer: tokenizer.clone(),
+        })
+    }
+
+    /// Number of films.
+    pub fn n_films(&self) -> usize {
+        self.n_films
+    }
+
+    /// Cuts a query into the terms of this index.
+    pub fn parse(&self, query: &str) -> LexicalQuery {
+        LexicalQuery::from_tokens(self.tokenizer.tokens(query))
+    }
+
+    /// BM25 score of every film, 0 where nothing matches.
+    ///
+    /// - `scores`: `[n_films]`, overwritten.
+    ///
+    /// # Errors
+    /// [`LexicalError::Read`] if a posting list cannot be read.
+    ///
+    /// # Panics
+    /// If `scores` has another length than the number of films.
+    pub fn score_all(
+        &self,
+        query: &LexicalQuery,
+        config: &LexicalConfig,
+        scores: &mut [f32],
+    ) -> Result<(), LexicalError> {
+        assert_eq!(scores.len(), self.n_films, "one score a film");
+        scores.fill(0.0);
+        let searcher = self.reader.searcher();
+        for (segment, film_of_doc) in searcher.segment_readers().iter().zip(self.film_of_doc.iter()) {
+            for (field_idx, weight) in config.weights.as_array().into_iter().enumerate() {
+                if weight == 0.0 {
+                    continue;
+                }
+                let Some(scorer) = FieldScorer::new(segment, self.fields[field_idx], config, self.n_films)? else {
+                    continue;
+                };
+                for (term, count) in query.terms() {
+                    let weight = weight * LexicalQuery::weight(*count);
+                    scorer.add_term(term, weight, film_of_doc, scores)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What every query term in every field added to the score of one film; the values sum to its
+    /// score in [`LexicalIndex::score_all`] (in another order, so up to rounding).
+    ///
+    /// # Errors
+    /// [`LexicalError::Read`] if a posting list cannot be read.
+    pub fn explain(
+        &self,
+        film_idx: usize,
+        query: &LexicalQuery,
+        config: &LexicalConfig,
+    ) -> Result<Vec<TermMatch>, LexicalError> {
+        let Some(&(segment_idx, doc)) = self.doc_of_film.get(film_idx) else { return Ok(Vec::new()) };
+        let searcher = self.reader.searcher();
+        let segment = searcher.segment_reader(segment_idx);
+        let mut matches = Vec::new();
+        for (field_idx, weight) in config.weights.as_array().into_iter().enumerate() {
+            if weight == 0.0 {
+                continue;
+            }
+            let Some(scorer) = FieldScorer::new(segment, self.fields[field_idx], config, self.n_films)? else {
+                continue;
+            };
+            for (term, count) in query.terms() {
+                let score = scorer.term_score(term, weight * LexicalQuery::weight(*count), doc)?;
+                if score > 0.0 {
+                    matches.push(TermMatch { field: FIELDS[field_idx], term: term.clone(), score });
+                }
+            }
+        }
+        Ok(matches)
+    }
+
+    /// The film at position `film_idx` of the catalogue.
+    ///
+    /// # Errors
+    /// [`LexicalError`] if it cannot be read back.
+    pub fn film(&self, film_idx: usize) -> Result<Film, LexicalError> {
+        let fail = |what: &str| LexicalError::StoredFilm { film_idx, what: what.to_owned() };
+        let &(segment, doc) = self.doc_of_film.get(film_idx).ok_or_else(|| fail("no such position"))?;
+        let document: TantivyDocument = self.reader.searcher().doc(tantivy::DocAddress::new(segment, doc))?;
+        let json = document
+            .get_first(self.stored)
+            .and_then(|value| value.as_str().map(str::to_owned))
+            .ok_or_else(|| fail("nothing is stored"))?;
+        serde_json::from_str(&json).map_err(|error| fail(&error.to_string()))
+    }
+}
+
+/// The texts of a film's fields, in the order of [`FIELDS`].
+fn field_texts(film: &Film) -> [String; 5] {
+    let mut title = film.title.clone();
+    if let Some(original) = &film.original_title {
+        title.push('\n');
+        title.push_str(original);
+    }
+    let lines = |lists: [&[String]; 2]| lists.concat().join("\n");
+    [
+        title,
+        film.tags.clone(),
+        film.overview.clone(),
+        lines([&film.cast, &film.directors]),
+        lines([&film.keywords, &film.genres]),
+    ]
+}
+
+fn schema() -> Schema {
+    let mut schema = Schema::builder();
+    let indexing = TextFieldIndexing::default()
+        .set_tokenizer(TOKENIZER)
+        .set_index_option(IndexRecordOption::WithFreqs)
+        .set_fieldnorms(true);
+    for name in FIELDS {
+        schema.add_text_field(name, TextOptions::default().set_indexing_options(indexing.clone()));
+    }
+    schema.add_u64_field(FILM_IDX, NumericOptions::default().set_fast());
+    schema.add_text_field(STORED_FILM, STORED);
+    schema.build()
+}
+
+/// Scores the terms of one field in one segment.
+struct FieldScorer {
+    inverted: Arc<tantivy::InvertedIndexReader>,
+    norms: FieldNormReader,
+    field: Field,
+    n_films: usize,
+    k1: f32,
+    /// `k1 · (1 - b + b · length / average length)` by code of the field length.
+    length_norm: [f32; 256],
+}
+
+impl FieldScorer {
+    /// `None` if no film has this field.
+    fn new(
+        segment: &SegmentReader,
+        field: Field,
+        config: &LexicalConfig,
+        n_films: usize,
+    ) -> Result<Option<Self>, LexicalError> {
+        let inverted = segment.inverted_index(field)?;
+        let n_tokens = inverted.total_num_tokens();
+        if n_tokens == 0 {
+            return Ok(None);
+        }
+        let average = n_tokens as f32 / n_films as f32;
+        let mut length_norm = [0.0; 256];
+        for (code, norm) in length_norm.iter_mut().enumerate() {
+            let length = FieldNormReader::id_to_fieldnorm(code as u8) as f32;
+            *norm = config.k1 * (1.0 - config.b + config.b * length / average);
+        }
+        let norms = segment.get_fieldnorms_reader(field)?;
+        Ok(Some(Self { inverted, norms, field, n_films, k1: config.k1, length_norm }))
+    }
+
+    fn idf(&self, n_matching: u32) -> f32 {
+        (1.0 + (self.n_films as f32 - n_matching as f32 + 0.5) / (n_matching as f32 + 0.5)).ln()
+    }
+
+    fn term_frequency_part(&self, frequency: u32, length_code: u8) -> f32 {
+        let frequency = frequency as f32;
+        frequency * (self.k1 + 1.0) / (frequency + self.length_norm[length_code as usize])
+    }
+
+    fn add_term(
+        &self,
+        term: &str,
+        weight: f32,
+        film_of_doc: &[u32],
+        scores: &mut [f32],
+    ) -> Result<(), LexicalError> {
+        let term = Term::from_field_text(self.field, term);
+        let Some(mut block) = self.inverted.read_block_postings(&term, IndexRecordOption::WithFreqs)? else {
+            return Ok(());
+        };
+        let factor = weight * self.idf(block.doc_freq());
+        while block.block_len() > 0 {
+            for (&doc, &frequency) in block.docs().iter().zip(block.freqs()) {
+                let part = self.term_frequency_part(frequency, self.norms.fieldnorm_id(doc));
+                scores[film_of_doc[doc as usize] as usize] += factor * part;
+            }
+            block.advance();
+        }
+        Ok(())
+    }
+
+    fn term_score(&self, term: &str, weight: f32, doc: u32) -> Result<f32, LexicalError> {
+        let term = Term::from_field_text(self.field, term);
+        let Some(mut postings) = self.inverted.read_postings(&term, IndexRecordOption::WithFreqs)? else {
+            return Ok(0.0);
+        };
+        let factor = weight * self.idf(postings.doc_freq());
+        if postings.doc() == TERMINATED || (postings.doc() < doc && postings.seek(doc) != doc) {
+            return Ok(0.0);
+        }
+        if postings.doc() != doc {
+            return Ok(0.0);
+        }
+        Ok(factor * self.term_frequency_part(postings.term_freq(), self.norms.fieldnorm_id(doc)))
+    }
+}
+
+/// titlecard's tokenizer as tantivy wants it. Lines are separate values ("Jean" of one actor and
+/// "Reno" of the next are no phrase), which does not matter to BM25: positions are not indexed.
+#[derive(Clone)]
+struct FieldTokenizer {
+    tokenizer: Tokenizer,
+    tokens: Vec<String>,
+    current: Token,
+}
+
+impl FieldTokenizer {
+    fn new(tokenizer: Tokenizer) -> Self {
+        Self { tokenizer, tokens: Vec::new(), current: Token::default() }
+    }
+}
+
+impl tantivy::tokenizer::Tokenizer for FieldTokenizer {
+    type TokenStream<'a> = FieldTokenStream<'a>;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> FieldTokenStream<'a> {
+        self.tokens = self.tokenizer.tokens(text);
+        self.current.reset();
+        FieldTokenStream { tokens: self.tokens.iter(), current: &mut self.current }
+    }
+}
+
+/// The tokens of one value.
+struct FieldTokenStream<'a> {
+    tokens: std::slice::Iter<'a, String>,
+    current: &'a mut Token,
+}
+
+impl TokenStream for FieldTokenStream<'_> {
+    fn advance(&mut self) -> bool {
+        let Some(token) = self.tokens.next() else { return false };
+        self.current.text.clear();
+        self.current.text.push_str(token);
+        self.current.position = self.current.position.wrapping_add(1);
+        true
+    }
+
+    fn token(&self) -> &Token {
+        self.current
+    }
+
+    fn token_mut(&mut self) -> &mut Token {
+        self.current
+    }
+}

@@ -1,0 +1,298 @@
+//! What search opens: text index, film vectors, title vectors and the models that made them, as one state.
+//!
+//! An index folder holds `manifest.json` and one generation, a folder named by its content:
+//!
+//! ```text
+//! index/manifest.json            written last, by renaming: the one commit point
+//! index/gen-4f1c…/text/          text index
+//!                 tags.tcvi      SIF vector of every film's tags
+//!                 titles.tcvi    vector of every title, pooled as the regressor wants it
+//!                 vectors.tcwv   word vectors, 8 bits a component
+//!                 sif.json       word weights and common direction of SIF
+//!                 regressor.safetensors
+//! ```
+//!
+//! A build that stops half-way leaves a `.building-…` folder that the next build removes, and the
+//! manifest still names the old generation.
+
+pub mod lexical;
+pub mod vectors;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wordvec::WordVectors;
+use wordvec::pool::Sif;
+
+use crate::artifact::{ArtifactError, FileStamp, Manifest, hex, read_bytes, sync_folder, write_atomically, write_bytes};
+use crate::catalogue::Film;
+use crate::config::Config;
+use crate::embedding::{Embedder, Pooling};
+use crate::progress::{Interrupted, Report, tell};
+use crate::regressor::{Regressor, RegressorError};
+use crate::text::Tokenizer;
+use lexical::{LexicalError, LexicalIndex};
+use vectors::{VectorError, VectorIndex};
+
+/// Why an index could not be built or opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IndexError {
+    /// There is nothing to index.
+    #[error("the catalogue is empty: there is nothing to index; check the report of `titlecard prepare`")]
+    EmptyCatalogue,
+    /// A file cannot be written, found or trusted.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The text index.
+    #[error(transparent)]
+    Lexical(#[from] LexicalError),
+    /// The film or title vectors.
+    #[error(transparent)]
+    Vectors(#[from] VectorError),
+    /// The word vectors inside the index.
+    #[error("word vectors of the index: {0}")]
+    WordVectors(#[from] wordvec::WordVecError),
+    /// The regressor inside the index.
+    #[error(transparent)]
+    Regressor(#[from] RegressorError),
+    /// Files of the index do not belong together.
+    #[error("the index in `{}` is inconsistent: {what}; remake it with `titlecard index`", folder.display())]
+    Inconsistent {
+        /// The index folder.
+        folder: PathBuf,
+        /// What does not fit.
+        what: String,
+    },
+    /// Stopped from outside.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+const MANIFEST: &str = "manifest.json";
+const TEXT: &str = "text";
+const TAG_VECTORS: &str = "tags.tcvi";
+const TITLE_VECTORS: &str = "titles.tcvi";
+const WORD_VECTORS: &str = "vectors.tcwv";
+const SIF: &str = "sif.json";
+const REGRESSOR: &str = "regressor.safetensors";
+const COMMAND: &str = "titlecard index";
+
+/// An opened index: one consistent state of catalogue, vectors and models.
+pub struct SearchIndex {
+    /// Text of the films.
+    pub lexical: LexicalIndex,
+    /// SIF vectors of the films' tags, `[n_films, dim]`.
+    pub tag_vectors: VectorIndex,
+    /// Vectors of the titles, `[n_films, dim]`, pooled as the regressor wants them.
+    pub title_vectors: VectorIndex,
+    /// Turns queries into vectors.
+    pub embedder: Embedder,
+    /// From the vector of a description to that of a title.
+    pub regressor: Regressor,
+    /// The manifest it was opened by.
+    pub manifest: Manifest,
+}
+
+impl SearchIndex {
+    /// Builds a new generation in `folder` and makes it the current one.
+    ///
+    /// # Errors
+    /// [`IndexError`]; the old index is then as it was.
+    pub fn build(
+        folder: &Path,
+        films: &[Film],
+        embedder: &Embedder,
+        regressor: &Regressor,
+        config: &Config,
+        report: &mut Report<'_>,
+    ) -> Result<Manifest, IndexError> {
+        if films.is_empty() {
+            return Err(IndexError::EmptyCatalogue);
+        }
+        fs::create_dir_all(folder).map_err(ArtifactError::io("create folder", folder))?;
+        remove_leftovers(folder, BUILDING);
+        let building = tempfile::Builder::new()
+            .prefix(BUILDING)
+            .tempdir_in(folder)
+            .map_err(ArtifactError::io("create a folder in", folder))?;
+        let at = |name: &str| building.path().join(name);
+
+        let text = at(TEXT);
+        fs::create_dir(&text).map_err(ArtifactError::io("create folder", &text))?;
+        LexicalIndex::build(&text, films, &lexical_tokenizer(config), config.n_threads(), report)?;
+
+        tell(report, "embedding films", 0, films.len(), "")?;
+        let tags: Vec<&str> = films.iter().map(|film| film.tags.as_str()).collect();
+        write_vectors(&at(TAG_VECTORS), embedder, &tags, Pooling::Sif)?;
+        tell(report, "embedding titles", films.len() / 2, films.len(), "")?;
+        let titles: Vec<&str> = films.iter().map(|film| film.title.as_str()).collect();
+        write_vectors(&at(TITLE_VECTORS), embedder, &titles, regressor.config().pooling)?;
+        tell(report, "embedding titles", films.len(), films.len(), "")?;
+
+        let path = at(WORD_VECTORS);
+        write_atomically(&path, |out| {
+            wordvec::write::write_tcwv(embedder.vectors(), wordvec::write::Precision::Int8, out)
+                .map_err(IndexError::from)
+        })?;
+        write_bytes(&at(REGRESSOR), &regressor.to_bytes()?)?;
+        let sif = serde_json::to_vec(embedder.sif()).map_err(|error| IndexError::Inconsistent {
+            folder: folder.to_owned(),
+            what: error.to_string(),
+        })?;
+        write_bytes(&at(SIF), &sif)?;
+
+        let files = stamp_files(building.path())?;
+        let generation = generation_name(&files);
+        let target = folder.join(&generation);
+        sync_folder(building.path());
+        let building = building.keep();
+        if target.exists() {
+            // The same content is already there.
+            fs::remove_dir_all(&building).map_err(ArtifactError::io("remove", &building))?;
+        } else {
+            fs::rename(&building, &target).map_err(ArtifactError::io("rename into", &target))?;
+        }
+        sync_folder(folder);
+        let manifest = Manifest {
+            format: Manifest::FORMAT.to_owned(),
+            format_version: Manifest::VERSION,
+            written_by: format!("titlecard {}", env!("CARGO_PKG_VERSION")),
+            generation: generation.clone(),
+            n_films: films.len(),
+            settings: toml::Value::try_from(config).map_err(|error| IndexError::Inconsistent {
+                folder: folder.to_owned(),
+                what: error.to_string(),
+            })?,
+            files,
+        };
+        manifest.write(&folder.join(MANIFEST))?;
+        remove_other_generations(folder, &generation);
+        Ok(manifest)
+    }
+
+    /// Opens the current generation in `folder`, checking that every file has the length the
+    /// manifest says (`thorough`: and the checksum).
+    ///
+    /// # Errors
+    /// [`IndexError`] naming the file and the command that remakes it.
+    pub fn open(folder: &Path, thorough: bool) -> Result<Self, IndexError> {
+        let manifest = Manifest::read(&folder.join(MANIFEST))?;
+        let generation = folder.join(&manifest.generation);
+        for (name, stamp) in &manifest.files {
+            stamp.check(&generation.join(name), thorough, COMMAND)?;
+        }
+        let inconsistent = |what: String| IndexError::Inconsistent { folder: folder.to_owned(), what };
+        let config: Config = manifest
+            .settings
+            .clone()
+            .try_into()
+            .map_err(|error: toml::de::Error| inconsistent(error.message().to_owned()))?;
+
+        let lexical = LexicalIndex::open(&generation.join(TEXT), &lexical_tokenizer(&config))?;
+        let tag_vectors = VectorIndex::open(&generation, TAG_VECTORS)?;
+        let title_vectors = VectorIndex::open(&generation, TITLE_VECTORS)?;
+        let words: WordVectors = wordvec::read::read_from_bytes(&read_bytes(&generation.join(WORD_VECTORS), COMMAND)?)?;
+        let sif: Sif = serde_json::from_slice(&read_bytes(&generation.join(SIF), COMMAND)?)
+            .map_err(|error| inconsistent(format!("`{SIF}`: {error}")))?;
+        let regressor = Regressor::from_bytes(&read_bytes(&generation.join(REGRESSOR), COMMAND)?)?;
+
+        for (what, found) in [
+            ("films in the text index", lexical.n_films()),
+            ("film vectors", tag_vectors.len()),
+            ("title vectors", title_vectors.len()),
+        ] {
+            if found != manifest.n_films {
+                return Err(inconsistent(format!("{found} {what}, {} films in the manifest", manifest.n_films)));
+            }
+        }
+        for (what, found) in [
+            ("film vectors", tag_vectors.dim()),
+            ("title vectors", title_vectors.dim()),
+            ("the regressor", regressor.dim()),
+        ] {
+            if found != words.dim() {
+                return Err(inconsistent(format!("{what} of {found} dimensions, words of {}", words.dim())));
+            }
+        }
+        let embedder = Embedder::from_parts(Arc::new(words), word_tokenizer(&config), sif);
+        Ok(Self { lexical, tag_vectors, title_vectors, embedder, regressor, manifest })
+    }
+
+    /// Number of films.
+    pub fn n_films(&self) -> usize {
+        self.manifest.n_films
+    }
+}
+
+/// The tokenizer of the text index: stop words stay (they carry titles like "It"), words are stemmed.
+pub fn lexical_tokenizer(config: &Config) -> Tokenizer {
+    Tokenizer::new(crate::text::TokenizerConfig { mode: config.text.mode, stop_words: true, stem: config.text.stem })
+}
+
+/// The tokenizer of word vectors: whole words, without stop words.
+pub fn word_tokenizer(config: &Config) -> Tokenizer {
+    Tokenizer::new(crate::text::TokenizerConfig { mode: config.text.mode, stop_words: false, stem: false })
+}
+
+fn write_vectors(path: &Path, embedder: &Embedder, texts: &[&str], pooling: Pooling) -> Result<(), ArtifactError> {
+    let (rows, _) = embedder.embed_all(texts, pooling);
+    write_atomically(path, |out| {
+        VectorIndex::write(out, rows.as_slice(), embedder.dim()).map_err(ArtifactError::io("write", path))
+    })
+}
+
+const BUILDING: &str = ".building-";
+const GENERATION: &str = "gen-";
+
+/// Stamps every file below `folder`, named by its path inside it with `/`.
+fn stamp_files(folder: &Path) -> Result<BTreeMap<String, FileStamp>, ArtifactError> {
+    let mut files = BTreeMap::new();
+    let mut open = vec![(folder.to_owned(), String::new())];
+    while let Some((folder, prefix)) = open.pop() {
+        for entry in fs::read_dir(&folder).map_err(ArtifactError::io("list", &folder))? {
+            let path = entry.map_err(ArtifactError::io("list", &folder))?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if path.is_dir() {
+                open.push((path, format!("{prefix}{name}/")));
+            } else if !name.ends_with(".lock") {
+                files.insert(format!("{prefix}{name}"), FileStamp::of(&path)?);
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn generation_name(files: &BTreeMap<String, FileStamp>) -> String {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    for (name, stamp) in files {
+        hash.update(name.as_bytes());
+        hash.update(stamp.sha256.as_bytes());
+    }
+    format!("{GENERATION}{}", &hex(&hash.finalize())[..16])
+}
+
+/// Best effort: a folder that cannot be removed now is removed by the next build.
+fn remove_leftovers(folder: &Path, prefix: &str) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            if let Err(error) = fs::remove_dir_all(entry.path()) {
+                tracing::warn!(path = %entry.path().display(), %error, "cannot remove an unfinished build");
+            }
+        }
+    }
+}
+
+fn remove_other_generations(folder: &Path, current: &str) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(GENERATION) && name != current {
+            if let Err(error) = fs::remove_dir_all(entry.path()) {
+                tracing::warn!(path = %entry.path().display(), %error, "cannot remove an old generation");
+            }
+        }
+    }
+}

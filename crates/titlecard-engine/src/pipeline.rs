@@ -1,0 +1,503 @@
+//! The steps of the pipeline over a working folder, each as one function.
+//!
+//! ```text
+//! titlecard.toml            settings
+//! data/films.jsonl.zst      the cleaned catalogue (prepare)
+//! data/cleaning.json        what was kept, dropped and why
+//! models/vectors.tcwv       word vectors (train word2vec)
+//! models/regressor-NAME.safetensors, .checkpoint   (train regressor)
+//! models/ranking.toml       tuned weights, read before titlecard.toml (train fusion)
+//! index/                    what search opens (index)
+//! results/, plots/          tables and pictures (eval)
+//! tmp/logs/                 full logs
+//! ```
+
+use std::fs;
+use std::io::Write as _;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use wordvec::WordVectors;
+use wordvec::train::{Corpus, SkipGramConfig, train_skip_gram};
+
+use crate::artifact::{ArtifactError, read_bytes, write_atomically, write_bytes};
+use crate::catalogue::{
+    Catalogue, CatalogueError, CleaningReport, Film, FilmWriter, ReadOptions, Split, load_prepared, read_films,
+    split_of,
+};
+use crate::config::{Config, ConfigError};
+use crate::embedding::{Embedder, EmbeddingError};
+use crate::eval::tasks::{EvalError, NamedRegressor, Tuned};
+use crate::index::{IndexError, SearchIndex, word_tokenizer};
+use crate::progress::{Interrupted, Progress, Report, tell};
+use crate::regressor::{Regressor, RegressorError, Trained, Trainer, TrainingSet};
+use crate::sample;
+use crate::search::Engine;
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// Settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Reading or writing a file of the working folder.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// Reading the catalogue.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// Reading or training word vectors.
+    #[error("word vectors: {0}")]
+    WordVectors(#[from] wordvec::WordVecError),
+    /// The file of word vectors named in the settings is not there.
+    #[error(
+        "the word vectors `{}` do not exist; set `vectors.path` to a word2vec, GloVe or fastText file, \
+         or leave it empty and train them with `titlecard train word2vec`",
+        path.display()
+    )]
+    NoVectors {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The vectors do not fit the catalogue.
+    #[error(transparent)]
+    Embedding(#[from] EmbeddingError),
+    /// Training or loading the regressor.
+    #[error(transparent)]
+    Regressor(#[from] RegressorError),
+    /// Building or opening the index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// Evaluation.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    /// A name that cannot be part of a file name.
+    #[error("the name `{name}` is not usable; take letters, digits, `-` and `_`")]
+    BadName {
+        /// The name.
+        name: String,
+    },
+    /// Stopped from outside.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// Name of the regressor that goes into the index.
+pub const DEFAULT_REGRESSOR: &str = "default";
+const PREPARE: &str = "titlecard prepare";
+
+/// A working folder.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// The folder `root`; it is made when something is written into it.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Settings file.
+    pub fn settings(&self) -> PathBuf {
+        self.root.join("titlecard.toml")
+    }
+
+    /// Weights written by `train fusion`.
+    pub fn ranking(&self) -> PathBuf {
+        self.root.join("models/ranking.toml")
+    }
+
+    /// The cleaned catalogue.
+    pub fn films(&self) -> PathBuf {
+        self.root.join("data/films.jsonl.zst")
+    }
+
+    /// The cleaning report as JSON.
+    pub fn cleaning(&self) -> PathBuf {
+        self.root.join("data/cleaning.json")
+    }
+
+    /// Word vectors trained on the catalogue.
+    pub fn vectors(&self) -> PathBuf {
+        self.root.join("models/vectors.tcwv")
+    }
+
+    /// A trained regressor.
+    pub fn regressor(&self, name: &str) -> PathBuf {
+        self.root.join(format!("models/regressor-{name}.safetensors"))
+    }
+
+    /// State of a regressor's training after its last whole epoch.
+    pub fn checkpoint(&self, name: &str) -> PathBuf {
+        self.root.join(format!("models/regressor-{name}.checkpoint"))
+    }
+
+    /// Index folder.
+    pub fn index(&self) -> PathBuf {
+        self.root.join("index")
+    }
+
+    /// Folder of result tables.
+    pub fn results(&self) -> PathBuf {
+        self.root.join("results")
+    }
+
+    /// Folder of plots.
+    pub fn plots(&self) -> PathBuf {
+        self.root.join("plots")
+    }
+
+    /// Folder of log files.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("tmp/logs")
+    }
+}
+
+/// Reads and cleans the catalogue named in the settings, or the sample inside the program.
+///
+/// # Errors
+/// [`PipelineError`]; the old prepared catalogue is then as it was.
+pub fn prepare(
+    workspace: &Workspace,
+    config: &Config,
+    report: &mut Report<'_>,
+) -> Result<CleaningReport, PipelineError> {
+    let options = ReadOptions {
+        columns: config.catalogue.columns.clone(),
+        limit: (config.catalogue.limit > 0).then_some(config.catalogue.limit),
+        keep_adult: config.catalogue.keep_adult,
+    };
+    let target = workspace.films();
+    let mut writer = FilmWriter::create(&target)?;
+    let mut failure = None;
+    let mut on_film = |film: Film| match writer.write(&film) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            failure = Some(error);
+            ControlFlow::Break(())
+        }
+    };
+    let mut on_bytes = |done: u64, total: u64| {
+        report(&Progress { step: "reading catalogue", done, total, note: "" })
+    };
+    let cleaning = if config.catalogue.path.is_empty() {
+        sample::read_films(&options, &mut on_film)?
+    } else {
+        read_films(Path::new(&config.catalogue.path), &options, &mut on_film, &mut on_bytes)?
+    };
+    if let Some(error) = failure {
+        return Err(error.into());
+    }
+    writer.finish()?;
+    let json = serde_json::to_vec_pretty(&cleaning)
+        .map_err(|error| ArtifactError::io("write", &workspace.cleaning())(std::io::Error::other(error)))?;
+    write_bytes(&workspace.cleaning(), &json)?;
+    Ok(cleaning)
+}
+
+/// Loads the cleaned catalogue.
+///
+/// # Errors
+/// [`PipelineError::Artifact`] naming `titlecard prepare` if it is not there.
+pub fn load_films(workspace: &Workspace) -> Result<Catalogue, PipelineError> {
+    let path = workspace.films();
+    if !path.exists() {
+        return Err(ArtifactError::Missing { path, command: PREPARE }.into());
+    }
+    Ok(load_prepared(&path)?)
+}
+
+/// What a training of word vectors came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WordVectorSummary {
+    /// Words with a vector.
+    pub n_words: usize,
+    /// Components of a vector.
+    pub dim: usize,
+    /// Words of text read, an epoch.
+    pub n_tokens: u64,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// The file written.
+    pub path: PathBuf,
+}
+
+/// Trains word vectors on tags and titles of the catalogue.
+///
+/// Titles are sentences of their own: a title never meets the tags of its film, so the vectors know
+/// nothing of which title belongs to which tags, and held-out films stay held out.
+///
+/// # Errors
+/// [`PipelineError`]; older vectors are then as they were.
+pub fn train_word_vectors(
+    workspace: &Workspace,
+    config: &Config,
+    films: &[Film],
+    report: &mut Report<'_>,
+) -> Result<WordVectorSummary, PipelineError> {
+    let settings = &config.vectors;
+    let tokenizer = word_tokenizer(config);
+    tell(report, "reading text", 0, films.len(), "")?;
+    let texts = films.iter().flat_map(|film| [film.tags.as_str(), film.title.as_str()]);
+    let sentences = texts.map(|text| tokenizer.tokens(text));
+    let max_vocab = (settings.max_vocab > 0).then_some(settings.max_vocab);
+    let corpus = Corpus::from_sentences(sentences, settings.min_count, max_vocab)?;
+    let skip_gram = SkipGramConfig {
+        dim: settings.dim,
+        window: settings.window,
+        negatives: settings.negatives,
+        epochs: settings.epochs,
+        subsample: settings.subsample,
+        learning_rate: settings.learning_rate,
+        seed: config.run.seed,
+        ..SkipGramConfig::default()
+    };
+    let started = Instant::now();
+    let vectors = train_skip_gram(&corpus, &skip_gram, &mut |progress| {
+        let note = format!("loss {:.4}", progress.mean_loss);
+        report(&Progress {
+            step: "training word vectors",
+            done: progress.tokens_done,
+            total: progress.tokens_total,
+            note: &note,
+        })
+    })
+    .map_err(|error| match error {
+        wordvec::WordVecError::Interrupted => {
+            PipelineError::Interrupted(Interrupted { step: "training word vectors" })
+        }
+        error => error.into(),
+    })?;
+    let seconds = started.elapsed().as_secs_f64();
+    let path = workspace.vectors();
+    save_word_vectors(&vectors, &path)?;
+    Ok(WordVectorSummary {
+        n_words: vectors.len(),
+        dim: vectors.dim(),
+        n_tokens: corpus.n_tokens(),
+        seconds,
+        path,
+    })
+}
+
+/// Writes vectors in our own format, 8 bits a component.
+fn save_word_vectors(vectors: &WordVectors, path: &Path) -> Result<(), PipelineError> {
+    write_atomically(path, |out| {
+        wordvec::write::write_tcwv(vectors, wordvec::write::Precision::Int8, out).map_err(PipelineError::from)
+    })
+}
+
+/// The word vectors to use: the file in the settings, else those trained here, else the small ones
+/// inside the program. The second value says in words where they are from.
+///
+/// # Errors
+/// [`PipelineError`] if a file is missing or damaged.
+pub fn load_word_vectors(
+    workspace: &Workspace,
+    config: &Config,
+) -> Result<(WordVectors, String), PipelineError> {
+    let own = workspace.vectors();
+    let path = if config.vectors.path.is_empty() { own } else { PathBuf::from(&config.vectors.path) };
+    if path.exists() {
+        let options = wordvec::read::ReadOptions {
+            limit: (config.vectors.limit > 0).then_some(config.vectors.limit),
+            ..wordvec::read::ReadOptions::default()
+        };
+        let (vectors, read) = wordvec::read::read_path(&path, &options)?;
+        tracing::info!(path = %path.display(), ?read, "read word vectors");
+        return Ok((vectors, format!("`{}`", path.display())));
+    }
+    if !config.vectors.path.is_empty() {
+        return Err(PipelineError::NoVectors { path });
+    }
+    Ok((sample::word_vectors()?, "the small vectors inside the program".to_owned()))
+}
+
+/// Word vectors of the working folder, ready to embed the texts of `films`.
+///
+/// # Errors
+/// [`PipelineError`].
+pub fn embedder(workspace: &Workspace, config: &Config, films: &[Film]) -> Result<Embedder, PipelineError> {
+    let (vectors, origin) = load_word_vectors(workspace, config)?;
+    tracing::info!(n_words = vectors.len(), dim = vectors.dim(), from = origin, "word vectors");
+    let texts: Vec<&str> = films.iter().map(|film| film.tags.as_str()).collect();
+    Ok(Embedder::fit(Arc::new(vectors), word_tokenizer(config), &texts)?)
+}
+
+/// What a training of the regressor came to.
+#[derive(Debug, Clone)]
+pub struct RegressorSummary {
+    /// Net and history.
+    pub trained: Trained,
+    /// Films it was fitted to.
+    pub n_train: usize,
+    /// Films it was stopped by.
+    pub n_dev: usize,
+    /// Films left out for want of a known word in title or tags.
+    pub n_dropped: usize,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// The file written.
+    pub path: PathBuf,
+}
+
+/// Trains the title regressor on the training films and saves it under `name`.
+///
+/// # Errors
+/// [`PipelineError`]; an older model of the name is then as it was, and the checkpoint of the last
+/// whole epoch stays for `resume`.
+pub fn train_regressor(
+    workspace: &Workspace,
+    config: &Config,
+    films: &[Film],
+    name: &str,
+    resume: bool,
+    report: &mut Report<'_>,
+) -> Result<RegressorSummary, PipelineError> {
+    check_name(name)?;
+    let embedder = embedder(workspace, config, films)?;
+    let of = |split: Split| -> Vec<&Film> {
+        films.iter().filter(|film| split_of(&film.id, &config.split) == split).collect()
+    };
+    tell(report, "embedding films", 0, films.len(), "")?;
+    let set = TrainingSet::embed(&embedder, &config.regressor, &of(Split::Train), &of(Split::Dev));
+    let mut trainer = Trainer::new(&set, &config.regressor, config.run.seed)?;
+    let checkpoint = workspace.checkpoint(name);
+    if resume {
+        trainer = trainer.resume(&read_bytes(&checkpoint, "titlecard train regressor")?)?;
+    }
+    let started = Instant::now();
+    let trained = trainer.run(report, |bytes| write_bytes(&checkpoint, bytes).map_err(PipelineError::from))?;
+    let seconds = started.elapsed().as_secs_f64();
+    let path = workspace.regressor(name);
+    write_bytes(&path, &trained.regressor.to_bytes()?)?;
+    if let Err(error) = fs::remove_file(&checkpoint) {
+        tracing::debug!(%error, "no checkpoint to remove");
+    }
+    Ok(RegressorSummary {
+        n_train: set.train.tags.rows(),
+        n_dev: set.dev.tags.rows(),
+        n_dropped: set.n_dropped,
+        trained,
+        seconds,
+        path,
+    })
+}
+
+fn check_name(name: &str) -> Result<(), PipelineError> {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || !name.chars().all(good) {
+        return Err(PipelineError::BadName { name: name.to_owned() });
+    }
+    Ok(())
+}
+
+/// Loads the regressor saved under `name`.
+///
+/// # Errors
+/// [`PipelineError`].
+pub fn load_regressor(workspace: &Workspace, name: &str) -> Result<Regressor, PipelineError> {
+    let bytes = read_bytes(&workspace.regressor(name), "titlecard train regressor")?;
+    Ok(Regressor::from_bytes(&bytes)?)
+}
+
+/// All saved regressors, the default one first, the others by name.
+///
+/// # Errors
+/// [`PipelineError`].
+pub fn load_regressors(workspace: &Workspace) -> Result<Vec<NamedRegressor>, PipelineError> {
+    let mut names: Vec<String> = Vec::new();
+    for entry in fs::read_dir(workspace.root.join("models")).into_iter().flatten().flatten() {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        if let Some(name) = file.strip_prefix("regressor-").and_then(|rest| rest.strip_suffix(".safetensors")) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_by_key(|name| (name != DEFAULT_REGRESSOR, name.clone()));
+    names
+        .into_iter()
+        .map(|name| Ok(NamedRegressor { regressor: load_regressor(workspace, &name)?, name }))
+        .collect()
+}
+
+/// Builds the index of the working folder from catalogue, vectors and the default regressor.
+///
+/// # Errors
+/// [`PipelineError`]; the old index is then as it was.
+pub fn build_index(
+    workspace: &Workspace,
+    config: &Config,
+    films: &[Film],
+    report: &mut Report<'_>,
+) -> Result<(), PipelineError> {
+    let regressor = load_regressor(workspace, DEFAULT_REGRESSOR)?;
+    let embedder = embedder(workspace, config, films)?;
+    if embedder.dim() != regressor.dim() {
+        return Err(RegressorError::Unusable(format!(
+            "it was trained on vectors of {} dimensions, the word vectors now have {}",
+            regressor.dim(),
+            embedder.dim()
+        ))
+        .into());
+    }
+    SearchIndex::build(&workspace.index(), films, &embedder, &regressor, config, report)?;
+    Ok(())
+}
+
+/// Opens the index with the weights of the settings.
+///
+/// # Errors
+/// [`PipelineError`] naming the command that makes what is missing.
+pub fn open_engine(workspace: &Workspace, config: &Config) -> Result<Engine, PipelineError> {
+    let index = SearchIndex::open(&workspace.index(), false)?;
+    Ok(Engine::new(index, config.lexical, config.fusion))
+}
+
+/// Writes tuned weights where [`Workspace::ranking`] says, as settings.
+///
+/// # Errors
+/// [`PipelineError::Artifact`].
+pub fn save_tuned(workspace: &Workspace, tuned: &Tuned) -> Result<PathBuf, PipelineError> {
+    let path = workspace.ranking();
+    write_atomically(&path, |out| -> Result<(), PipelineError> {
+        let text = tuned.to_toml();
+        out.write_all(text.as_bytes()).map_err(ArtifactError::io("write", &path))?;
+        Ok(())
+    })?;
+    Ok(path)
+}
+
+impl Tuned {
+    /// The weights as a settings file.
+    pub fn to_toml(&self) -> String {
+        let (fields, parts) = (&self.lexical.weights, &self.fusion);
+        format!(
+            "# Written by `titlecard train fusion` from {} training queries; titlecard.toml wins over it.\n\
+             # MRR among candidates: fields {:.4} before, {:.4} tuned; parts {:.4} before, {:.4} tuned.\n\
+             [lexical.weights]\ntitle = {:?}\ntags = {:?}\noverview = {:?}\npeople = {:?}\nkeywords = {:?}\n\n\
+             [fusion]\nlexical = {:?}\nvectors = {:?}\nregression = {:?}\n",
+            self.n_queries,
+            self.field_mrr.0,
+            self.field_mrr.1,
+            self.fusion_mrr.0,
+            self.fusion_mrr.1,
+            fields.title,
+            fields.tags,
+            fields.overview,
+            fields.people,
+            fields.keywords,
+            parts.lexical,
+            parts.vectors,
+            parts.regression,
+        )
+    }
+}

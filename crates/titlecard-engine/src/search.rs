@@ -1,0 +1,204 @@
+//! From a description to films, each with the parts its score is the sum of.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::catalogue::Film;
+use crate::embedding::Pooling;
+use crate::index::lexical::{LexicalConfig, LexicalError, TermMatch};
+use crate::index::{IndexError, SearchIndex};
+use crate::rank::{FusionWeights, PARTS, normalise_lexical, top_k};
+
+/// Why a search has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SearchError {
+    /// The query is empty or only white space and punctuation.
+    #[error("the query has no words; describe the film in your own words")]
+    EmptyQuery,
+    /// The catalogue and the word vectors know no word of the query.
+    #[error("no word of the query is known to this catalogue (looked for: {words})")]
+    NoKnownWord {
+        /// The words looked for.
+        words: String,
+    },
+    /// The index cannot be read.
+    #[error(transparent)]
+    Lexical(#[from] LexicalError),
+    /// The index cannot be opened.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+/// One part of a score.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Part {
+    /// One of [`PARTS`].
+    pub name: &'static str,
+    /// Normalised value of the part.
+    pub value: f32,
+    /// Weight of the part.
+    pub weight: f32,
+    /// `weight · value`, what it adds to the score.
+    pub contribution: f32,
+}
+
+/// One film of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Hit {
+    /// Place, from 1.
+    pub rank: usize,
+    /// The film.
+    pub film: Film,
+    /// Sum of the parts' contributions, added in their order.
+    pub score: f32,
+    /// Where the score came from.
+    pub parts: [Part; 3],
+    /// The words of the query found in the film, the most telling first, with what each adds to BM25
+    /// before it is normalised.
+    pub matches: Vec<TermMatch>,
+}
+
+/// Answer to a query.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Answer {
+    /// Films, best first.
+    pub hits: Vec<Hit>,
+    /// Number of films compared.
+    pub n_films: usize,
+    /// Time taken, in milliseconds.
+    pub latency_ms: f64,
+}
+
+/// Scores of every film for one query; the arrays are reused from query to query.
+#[derive(Debug, Clone, Default)]
+pub struct Scores {
+    /// BM25 divided by the best film's, `[n_films]`.
+    pub lexical: Vec<f32>,
+    /// Cosine of tags, `[n_films]`.
+    pub vectors: Vec<f32>,
+    /// Cosine of the predicted title, `[n_films]`.
+    pub regression: Vec<f32>,
+    /// Weighted sum, `[n_films]`.
+    pub total: Vec<f32>,
+}
+
+impl Scores {
+    /// The three parts of film `film_idx`, in the order of [`PARTS`].
+    pub fn parts(&self, film_idx: usize) -> [f32; 3] {
+        [self.lexical[film_idx], self.vectors[film_idx], self.regression[film_idx]]
+    }
+}
+
+/// Answers queries over an opened index.
+pub struct Engine {
+    index: SearchIndex,
+    lexical: LexicalConfig,
+    fusion: FusionWeights,
+}
+
+/// Most telling words shown for a film.
+const MAX_MATCHES: usize = 8;
+
+impl Engine {
+    /// Puts an index and the settings of ranking together.
+    pub fn new(index: SearchIndex, lexical: LexicalConfig, fusion: FusionWeights) -> Self {
+        Self { index, lexical, fusion }
+    }
+
+    /// The index.
+    pub fn index(&self) -> &SearchIndex {
+        &self.index
+    }
+
+    /// Constants and field weights of BM25.
+    pub fn lexical(&self) -> &LexicalConfig {
+        &self.lexical
+    }
+
+    /// Weights of the parts.
+    pub fn fusion(&self) -> &FusionWeights {
+        &self.fusion
+    }
+
+    /// The `k` films that fit `query` best.
+    ///
+    /// # Errors
+    /// [`SearchError::EmptyQuery`] and [`SearchError::NoKnownWord`] if there is nothing to search by.
+    pub fn search(&self, query: &str, k: usize) -> Result<Answer, SearchError> {
+        let started = Instant::now();
+        let terms = self.index.lexical.parse(query);
+        if terms.terms().is_empty() {
+            return Err(SearchError::EmptyQuery);
+        }
+        let mut scores = Scores::default();
+        if !self.score_all(query, &mut scores)? {
+            let words: Vec<&str> = terms.terms().iter().take(8).map(|(term, _)| term.as_str()).collect();
+            return Err(SearchError::NoKnownWord { words: words.join(", ") });
+        }
+        let mut hits = Vec::with_capacity(k);
+        for (at, film_idx) in top_k(&scores.total, k).into_iter().enumerate() {
+            let values = scores.parts(film_idx);
+            let (weights, contributions) = (self.fusion.as_array(), self.fusion.contributions(values));
+            let part = |i: usize| Part {
+                name: PARTS[i],
+                value: values[i],
+                weight: weights[i],
+                contribution: contributions[i],
+            };
+            let mut matches = self.index.lexical.explain(film_idx, &terms, &self.lexical)?;
+            matches.sort_by(|a, b| b.score.total_cmp(&a.score));
+            matches.truncate(MAX_MATCHES);
+            hits.push(Hit {
+                rank: at + 1,
+                film: self.index.lexical.film(film_idx)?,
+                score: scores.total[film_idx],
+                parts: [part(0), part(1), part(2)],
+                matches,
+            });
+        }
+        let latency_ms = milliseconds(started.elapsed());
+        Ok(Answer { hits, n_films: self.index.n_films(), latency_ms })
+    }
+
+    /// Scores every film for `query`; answers whether anything in the query is known.
+    ///
+    /// # Errors
+    /// [`LexicalError`] if the index cannot be read.
+    pub fn score_all(&self, query: &str, scores: &mut Scores) -> Result<bool, LexicalError> {
+        let n = self.index.n_films();
+        for array in [&mut scores.lexical, &mut scores.vectors, &mut scores.regression, &mut scores.total] {
+            array.resize(n, 0.0);
+        }
+        let terms = self.index.lexical.parse(query);
+        self.index.lexical.score_all(&terms, &self.lexical, &mut scores.lexical)?;
+        let best = normalise_lexical(&mut scores.lexical);
+
+        let embedder = &self.index.embedder;
+        let tokens = embedder.tokenizer().tokens(query);
+        let mut vector = vec![0.0; embedder.dim()];
+        let n_known = embedder.embed_tokens(&tokens, Pooling::Sif, &mut vector);
+        self.index.tag_vectors.cosine_all(&vector, &mut scores.vectors);
+        if n_known == 0 {
+            // No word, no direction: the prediction for a zero vector would be the same for every query.
+            scores.regression.fill(0.0);
+        } else {
+            embedder.embed_tokens(&tokens, self.index.regressor.config().pooling, &mut vector);
+            let predicted = self.index.regressor.predict_one(&vector);
+            self.index.title_vectors.cosine_all(&predicted, &mut scores.regression);
+        }
+        for (film_idx, total) in scores.total.iter_mut().enumerate() {
+            *total = self.fusion.score([
+                scores.lexical[film_idx],
+                scores.vectors[film_idx],
+                scores.regression[film_idx],
+            ]);
+        }
+        Ok(best > 0.0 || n_known > 0)
+    }
+}
+
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
