@@ -107,13 +107,13 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), ArtifactError> {
 
 /// Temporary files are private to the user; what is renamed into place should be like any other file.
 #[cfg(unix)]
-fn set_usual_permissions(file: &File) -> io::Result<()> {
+pub(crate) fn set_usual_permissions(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(fs::Permissions::from_mode(0o644))
 }
 
 #[cfg(not(unix))]
-fn set_usual_permissions(_: &File) -> io::Result<()> {
+pub(crate) fn set_usual_permissions(_: &File) -> io::Result<()> {
     Ok(())
 }
 

@@ -1,1 +1,27 @@
-//! Placeholder, replaced by the first version of this crate.
+//! Static word vectors: read, write, train, pool.
+//!
+//! - [`read`] understands word2vec binary and text, GloVe, fastText `.vec` and our own format, plain or
+//!   compressed, and says which it found.
+//! - [`train`] learns skip-gram vectors with negative sampling, in parallel, with the same bytes for
+//!   the same seed on any number of threads.
+//! - [`pool`] turns the words of a text into one vector: mean, max-abs, SIF.
+//! - [`write`] writes what others read, and a compact format of our own.
+//!
+//! ```
+//! use wordvec::{WordVectors, pool};
+//! let vectors = WordVectors::new(vec!["red".into(), "balloon".into()], 2, vec![1.0, 0.0, 0.0, -2.0])?;
+//! let mut pooled = [0.0; 2];
+//! assert_eq!(pool::mean(&vectors, ["red", "balloon", "unknown"], &mut pooled), 2);
+//! assert_eq!(pooled, [0.5, -1.0]);
+//! # Ok::<(), wordvec::WordVecError>(())
+//! ```
+
+mod error;
+pub mod pool;
+pub mod read;
+pub mod train;
+mod vectors;
+pub mod write;
+
+pub use error::WordVecError;
+pub use vectors::WordVectors;

@@ -39,7 +39,7 @@ pub(crate) fn run(command: Command, session: &SessionArguments) -> anyhow::Resul
     match command {
         Command::Demo(arguments) => demo::run(&arguments, session),
         Command::Prepare(arguments) => prepare::run(&arguments, session),
-        Command::Train(arguments) => train::run(&arguments, session),
+        Command::Train(arguments) => train::run(arguments, session),
         Command::Index(arguments) => index::run(&arguments, session),
         Command::Search(arguments) => search::run(&arguments, session),
         Command::Eval(arguments) => eval::run(&arguments, session),

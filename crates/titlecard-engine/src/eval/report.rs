@@ -73,7 +73,7 @@ impl EvalReport {
             self.seed
         );
         let mut table = Table::new();
-        table.load_preset(ASCII_MARKDOWN);
+        table.load_style(ASCII_MARKDOWN);
         let mut header = vec!["method".to_owned()];
         if let Some(row) = self.methods.first() {
             header.extend(row.metrics.success.iter().map(|(k, _)| format!("S@{k}")));

@@ -1,0 +1,196 @@
+//! What stands in a cell: lists in the ways people write them, years in the ways people write dates.
+
+use serde_json::Value;
+
+/// How the lists of a column are written, found by looking at many cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ListStyle {
+    /// `Drama|Crime`; also a column whose cells have one item each.
+    Bars,
+    /// `Drama, Crime`.
+    Commas,
+}
+
+impl ListStyle {
+    /// The style most cells are written in; brackets are understood under either.
+    pub(super) fn of<'a>(cells: impl Iterator<Item = &'a str>) -> Self {
+        let (mut bars, mut commas) = (0, 0);
+        for cell in cells.filter(|cell| !cell.trim_start().starts_with('[')) {
+            bars += usize::from(cell.contains('|'));
+            commas += usize::from(cell.contains(','));
+        }
+        // A bar never stands inside a name; a comma may.
+        if bars == 0 && commas > 0 { Self::Commas } else { Self::Bars }
+    }
+}
+
+/// The items of a list cell; `None` if it begins like a list and cannot be read as one.
+pub(super) fn parse_list(cell: &str, style: ListStyle) -> Option<Vec<String>> {
+    let cell = cell.trim();
+    if cell.is_empty() || cell.eq_ignore_ascii_case("nan") {
+        return Some(Vec::new());
+    }
+    if cell.starts_with('[') {
+        return match serde_json::from_str::<Value>(cell) {
+            Ok(value) => Some(list_of_value(&value)),
+            Err(_) => parse_python_list(cell),
+        };
+    }
+    let separator = match style {
+        ListStyle::Bars => '|',
+        ListStyle::Commas => ',',
+    };
+    Some(clean_items(cell.split(separator)))
+}
+
+/// The items of a JSON value: texts, or the `name` of objects.
+pub(super) fn list_of_value(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(items) => {
+            let names: Vec<String> = items
+                .iter()
+                .filter_map(|item| match item {
+                    Value::Object(fields) => fields.get("name").and_then(text_of_value),
+                    other => text_of_value(other),
+                })
+                .collect();
+            clean_items(names.iter().map(String::as_str))
+        }
+        other => text_of_value(other).map_or_else(Vec::new, |text| {
+            let style = ListStyle::of(std::iter::once(text.as_str()));
+            parse_list(&text, style).unwrap_or_default()
+        }),
+    }
+}
+
+/// Texts and numbers as text; nothing else.
+pub(super) fn text_of_value(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn clean_items<'a>(items: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for item in items.map(str::trim).filter(|item| !item.is_empty()) {
+        if !kept.iter().any(|other| other == item) {
+            kept.push(item.to_owned());
+        }
+    }
+    kept
+}
+
+/// Reads a list written by Python's `repr`: `['a', "b's"]` or `[{'id': 1, 'name': 'a'}]`.
+fn parse_python_list(cell: &str) -> Option<Vec<String>> {
+    let inside = cell.strip_prefix('[')?.strip_suffix(']')?;
+    let mut texts: Vec<(String, bool)> = Vec::new();
+    let mut rest = inside.char_indices().peekable();
+    let is_objects = inside.trim_start().starts_with('{');
+    while let Some((_, quote)) = rest.next() {
+        if quote != '\'' && quote != '"' {
+            continue;
+        }
+        let mut text = String::new();
+        loop {
+            match rest.next()?.1 {
+                '\\' => text.push(match rest.next()?.1 {
+                    'n' => '\n',
+                    't' => '\t',
+                    other => other,
+                }),
+                c if c == quote => break,
+                c => text.push(c),
+            }
+        }
+        while rest.next_if(|(_, c)| c.is_whitespace()).is_some() {}
+        let is_key = rest.peek().is_some_and(|(_, c)| *c == ':');
+        texts.push((text, is_key));
+    }
+    if !is_objects {
+        return Some(clean_items(texts.iter().map(|(text, _)| text.as_str())));
+    }
+    let names = texts.windows(2).filter(|pair| pair[0] == ("name".to_owned(), true)).map(|pair| pair[1].0.as_str());
+    Some(clean_items(names))
+}
+
+/// First year with a film, and a bound for typing mistakes.
+const YEARS: std::ops::RangeInclusive<i32> = 1870..=2100;
+
+/// What a year cell says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Year {
+    /// Nothing.
+    None,
+    /// A year.
+    Known(i32),
+    /// Something that is no year of a film.
+    Bad,
+}
+
+/// Reads `1988`, `1988.0`, `1995-10-30`, `30/10/1995`.
+pub(super) fn parse_year(cell: &str) -> Year {
+    let cell = cell.trim();
+    if cell.is_empty() || cell.eq_ignore_ascii_case("nan") || cell == "0" {
+        return Year::None;
+    }
+    let mut runs = cell.split(|c: char| !c.is_ascii_digit()).filter(|run| run.len() == 4);
+    let year = runs.next().and_then(|run| run.parse().ok());
+    match year {
+        Some(year) if YEARS.contains(&year) => Year::Known(year),
+        _ => Year::Bad,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(cell: &str) -> Option<Vec<String>> {
+        parse_list(cell, ListStyle::of(std::iter::once(cell)))
+    }
+
+    #[test]
+    fn every_way_to_write_a_list_is_read() {
+        let expected = Some(vec!["Action".to_owned(), "Science Fiction".to_owned()]);
+        for cell in [
+            "Action|Science Fiction",
+            " Action , Science Fiction,",
+            r#"[{"id": 28, "name": "Action"}, {"id": 878, "name": "Science Fiction"}]"#,
+            "[{'id': 28, 'name': 'Action'}, {'id': 878, 'name': 'Science Fiction'}]",
+            r#"["Action", "Science Fiction", "Action"]"#,
+            "['Action', 'Science Fiction']",
+        ] {
+            assert_eq!(list(cell), expected, "{cell}");
+        }
+        assert_eq!(list(""), Some(vec![]));
+        assert_eq!(list("[]"), Some(vec![]));
+        assert_eq!(list(r#"[{'name': "it's"}]"#), Some(vec!["it's".to_owned()]));
+        assert_eq!(list("[{'name': 'cut off"), None);
+        assert_eq!(list("[1, 2"), None);
+    }
+
+    #[test]
+    fn a_comma_is_no_separator_where_bars_are() {
+        let style = ListStyle::of(["Murder, She Wrote", "Drama|Crime"].into_iter());
+        assert_eq!(parse_list("Murder, She Wrote", style).unwrap(), ["Murder, She Wrote"]);
+    }
+
+    #[test]
+    fn years_are_found_in_dates() {
+        for (cell, year) in [
+            ("1988", Year::Known(1988)),
+            ("1988.0", Year::Known(1988)),
+            ("1995-10-30", Year::Known(1995)),
+            ("30/10/1995", Year::Known(1995)),
+            ("", Year::None),
+            ("0", Year::None),
+            ("9/26/77", Year::Bad),
+            ("1066", Year::Bad),
+            ("soon", Year::Bad),
+        ] {
+            assert_eq!(parse_year(cell), year, "{cell}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What can go wrong.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why vectors could not be read, written, trained or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WordVecError {
+    /// A file cannot be opened.
+    #[error("cannot open `{}`: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Reading or writing failed on the way.
+    #[error("cannot read or write vectors: {0}")]
+    Io(#[from] io::Error),
+    /// The file ends too early.
+    #[error("the file is cut short: it ends in row {row} of {expected} (byte {byte}); fetch it again")]
+    Truncated {
+        /// Row being read, from 1.
+        row: usize,
+        /// Rows announced.
+        expected: usize,
+        /// Bytes read so far.
+        byte: u64,
+    },
+    /// A row or the header is not what the format says.
+    #[error("row {row} (byte {byte}): {what}; expected word vectors as word2vec, GloVe or fastText write them")]
+    Malformed {
+        /// Row, from 1; 0 for the header.
+        row: usize,
+        /// Bytes read so far.
+        byte: u64,
+        /// What does not fit.
+        what: String,
+    },
+    /// The checksum of our own format does not fit.
+    #[error("the file is damaged: {0}; make or fetch it again")]
+    Damaged(String),
+    /// There is no vector.
+    #[error("there is no word vector in it; check that the file is the right one")]
+    Empty,
+    /// Sizes do not fit together.
+    #[error("{n_words} words of {dim} dimensions need {expected} values, found {found}")]
+    Shape {
+        /// Number of words.
+        n_words: usize,
+        /// Number of dimensions.
+        dim: usize,
+        /// Values expected.
+        expected: usize,
+        /// Values found.
+        found: usize,
+    },
+    /// A word occurs twice.
+    #[error("the word `{0}` occurs twice")]
+    Duplicate(String),
+    /// A setting of the training is out of range.
+    #[error("training setting `{name}` is {found}; it must be {expected}")]
+    Setting {
+        /// Name of the setting.
+        name: &'static str,
+        /// Value found.
+        found: String,
+        /// Values allowed.
+        expected: &'static str,
+    },
+    /// The corpus has nothing to learn from.
+    #[error(
+        "the text has {n_words} words that occur at least {min_count} times, at least 2 are needed; \
+         use more text or a lower `min_count`"
+    )]
+    TooLittleText {
+        /// Words left.
+        n_words: usize,
+        /// Least count.
+        min_count: u64,
+    },
+    /// Stopped by the progress callback.
+    #[error("training was interrupted")]
+    Interrupted,
+    /// SIF needs texts with known words.
+    #[error("no text has a known word to estimate the common direction from")]
+    NoKnownWord,
+}

@@ -1,0 +1,169 @@
+//! From the words of a text to one vector.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{WordVecError, WordVectors};
+
+/// Mean of the vectors of the known words, per dimension; zeros if none is known.
+///
+/// - `out`: `[dim]`, overwritten. Returns the number of known words.
+///
+/// # Panics
+/// If `out` has another length than the vectors.
+pub fn mean<'a>(vectors: &WordVectors, tokens: impl IntoIterator<Item = &'a str>, out: &mut [f32]) -> usize {
+    assert_eq!(out.len(), vectors.dim(), "one value a dimension");
+    out.fill(0.0);
+    let mut n_known = 0;
+    for row in tokens.into_iter().filter_map(|token| vectors.get(token)) {
+        out.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        n_known += 1;
+    }
+    if n_known > 0 {
+        out.iter_mut().for_each(|sum| *sum /= n_known as f32);
+    }
+    n_known
+}
+
+/// Largest absolute value of the known words' vectors, per dimension; the sign is lost.
+///
+/// - `out`: `[dim]`, overwritten. Returns the number of known words.
+///
+/// # Panics
+/// If `out` has another length than the vectors.
+pub fn max_abs<'a>(vectors: &WordVectors, tokens: impl IntoIterator<Item = &'a str>, out: &mut [f32]) -> usize {
+    assert_eq!(out.len(), vectors.dim(), "one value a dimension");
+    out.fill(0.0);
+    let mut n_known = 0;
+    for row in tokens.into_iter().filter_map(|token| vectors.get(token)) {
+        out.iter_mut().zip(row).for_each(|(largest, x)| *largest = largest.max(x.abs()));
+        n_known += 1;
+    }
+    n_known
+}
+
+/// Smooth inverse frequency: a mean weighted by `a / (a + p(word))`, without its part along the
+/// direction most texts share (the first principal component, uncentred).
+///
+/// Source: Arora, Liang and Ma, *A simple but tough-to-beat baseline for sentence embeddings* (2017).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sif {
+    /// Smoothing constant `a`.
+    smoothing: f32,
+    /// `[n_words]`.
+    weights: Vec<f32>,
+    /// Unit vector `[dim]`.
+    component: Vec<f32>,
+}
+
+/// Iterations of the power method; the first component of texts stands out, so few are needed.
+const POWER_ITERATIONS: usize = 60;
+
+impl Sif {
+    /// Fits weights and common direction to `texts`.
+    ///
+    /// Word probabilities come from the counts of the vectors; without counts from Zipf's law over
+    /// their order (files of vectors are sorted by frequency).
+    ///
+    /// # Errors
+    /// [`WordVecError::NoKnownWord`] if no text has a known word.
+    pub fn fit<'a, T: IntoIterator<Item = &'a str>>(
+        vectors: &WordVectors,
+        smoothing: f32,
+        texts: impl IntoIterator<Item = T>,
+    ) -> Result<Self, WordVecError> {
+        let weights = word_weights(vectors, smoothing);
+        let dim = vectors.dim();
+        let mut sif = Self { smoothing, weights, component: vec![0.0; dim] };
+        let mut rows = Vec::new();
+        let mut row = vec![0.0; dim];
+        for text in texts {
+            if sif.embed(vectors, text, &mut row) > 0 {
+                rows.extend_from_slice(&row);
+            }
+        }
+        if rows.is_empty() {
+            return Err(WordVecError::NoKnownWord);
+        }
+        sif.component = first_component(&rows, dim);
+        Ok(sif)
+    }
+
+    /// The common direction, a unit vector `[dim]`.
+    pub fn component(&self) -> &[f32] {
+        &self.component
+    }
+
+    /// Weight of every word, `[n_words]`.
+    pub fn weights(&self) -> &[f32] {
+        &self.weights
+    }
+
+    /// Embeds one text; zeros if no word is known.
+    ///
+    /// - `out`: `[dim]`, overwritten. Returns the number of known words.
+    ///
+    /// # Panics
+    /// If `out` has another length than the vectors.
+    pub fn embed<'a>(
+        &self,
+        vectors: &WordVectors,
+        tokens: impl IntoIterator<Item = &'a str>,
+        out: &mut [f32],
+    ) -> usize {
+        assert_eq!(out.len(), vectors.dim(), "one value a dimension");
+        out.fill(0.0);
+        let mut n_known = 0;
+        for at in tokens.into_iter().filter_map(|token| vectors.index_of(token)) {
+            let weight = self.weights.get(at).copied().unwrap_or(0.0);
+            out.iter_mut().zip(vectors.row(at)).for_each(|(sum, x)| *sum += weight * x);
+            n_known += 1;
+        }
+        if n_known > 0 {
+            out.iter_mut().for_each(|sum| *sum /= n_known as f32);
+            let along: f32 = out.iter().zip(&self.component).map(|(x, c)| x * c).sum();
+            out.iter_mut().zip(&self.component).for_each(|(x, c)| *x -= along * c);
+        }
+        n_known
+    }
+}
+
+fn word_weights(vectors: &WordVectors, smoothing: f32) -> Vec<f32> {
+    let weight = |p: f64| (f64::from(smoothing) / (f64::from(smoothing) + p)) as f32;
+    match vectors.counts() {
+        Some(counts) => {
+            let total = counts.iter().sum::<u64>().max(1) as f64;
+            counts.iter().map(|&count| weight(count as f64 / total)).collect()
+        }
+        None => {
+            let total: f64 = (1..=vectors.len()).map(|rank| 1.0 / rank as f64).sum();
+            (1..=vectors.len()).map(|rank| weight(1.0 / rank as f64 / total)).collect()
+        }
+    }
+}
+
+/// First right singular vector of `rows` `[n, dim]`, by the power method on the Gram matrix.
+fn first_component(rows: &[f32], dim: usize) -> Vec<f32> {
+    let mut gram = vec![0.0_f64; dim * dim];
+    for row in rows.chunks_exact(dim) {
+        for (i, &x) in row.iter().enumerate() {
+            let x = f64::from(x);
+            gram[i * dim..(i + 1) * dim].iter_mut().zip(row).for_each(|(sum, &y)| *sum += x * f64::from(y));
+        }
+    }
+    // A start with a part in every direction, and no random numbers.
+    let mut vector: Vec<f64> = (0..dim).map(|i| 1.0 + (i as f64 * 0.618_033_988_75).fract()).collect();
+    for _ in 0..POWER_ITERATIONS {
+        let mut next: Vec<f64> = gram
+            .chunks_exact(dim)
+            .map(|row| row.iter().zip(&vector).map(|(a, b)| a * b).sum())
+            .collect();
+        let length = next.iter().map(|x| x * x).sum::<f64>().sqrt();
+        if length == 0.0 {
+            break;
+        }
+        next.iter_mut().for_each(|x| *x /= length);
+        vector = next;
+    }
+    let length = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
+    vector.iter().map(|x| (x / length) as f32).collect()
+}
