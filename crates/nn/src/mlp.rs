@@ -208,7 +208,11 @@ impl Mlp {
 
     /// Number of trained values.
     pub fn n_parameters(&self) -> usize {
-        self.layers.iter().chain(&self.skip).map(|layer| layer.weight.as_slice().len() + layer.bias.len()).sum()
+        self.layers
+            .iter()
+            .chain(&self.skip)
+            .map(|layer| layer.weight.as_slice().len() + layer.bias.len())
+            .sum()
     }
 
     /// Output for `input`, without dropout: `[batch, n_in] → [batch, n_out]`.
@@ -358,7 +362,10 @@ impl Mlp {
             tensors.push((format!("{name}.weight"), TensorView::new(Dtype::F32, shape, bytes)?));
             if !layer.bias.is_empty() {
                 let bytes = bytemuck::cast_slice(&layer.bias);
-                tensors.push((format!("{name}.bias"), TensorView::new(Dtype::F32, vec![layer.bias.len()], bytes)?));
+                tensors.push((
+                    format!("{name}.bias"),
+                    TensorView::new(Dtype::F32, vec![layer.bias.len()], bytes)?,
+                ));
             }
         }
         let metadata: HashMap<String, String> =

@@ -31,7 +31,8 @@ pub(crate) fn run(_: &Arguments, arguments: &SessionArguments) -> anyhow::Result
     let mut session = Session::open(arguments, FOLDER, &[])?;
     let workspace = session.workspace.clone();
     session.say(&format!("1. prepare: the sample catalogue, into `{}`", workspace.root().display()));
-    let report = session.with_progress(|progress| pipeline::prepare(&workspace, &session.config, progress))?;
+    let report =
+        session.with_progress(|progress| pipeline::prepare(&workspace, &session.config, progress))?;
     session.say(&report.to_string());
     let catalogue = pipeline::load_films(&workspace)?;
     let films = catalogue.films();

@@ -27,7 +27,9 @@ pub(crate) enum Arguments {
 
 /// Word vectors.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  titlecard train word2vec\n  titlecard train word2vec --dim 100 --epochs 10")]
+#[command(
+    after_help = "Examples:\n  titlecard train word2vec\n  titlecard train word2vec --dim 100 --epochs 10"
+)]
 pub(crate) struct Word2vecArguments {
     /// Components of a vector (setting `vectors.dim`, default 200)
     #[arg(long, value_name = "N")]
@@ -119,7 +121,9 @@ fn regressor(arguments: &RegressorArguments, session: &SessionArguments) -> anyh
     match arguments.preset {
         Preset::Default => {}
         Preset::OriginalMean => session.apply_regressor_preset(&RegressorConfig::original(Pooling::Mean))?,
-        Preset::OriginalMaxAbs => session.apply_regressor_preset(&RegressorConfig::original(Pooling::MaxAbs))?,
+        Preset::OriginalMaxAbs => {
+            session.apply_regressor_preset(&RegressorConfig::original(Pooling::MaxAbs))?
+        }
     }
     let catalogue = pipeline::load_films(&session.workspace)?;
     train_regressor(&session, catalogue.films(), &arguments.name, arguments.resume)?;
@@ -178,7 +182,12 @@ pub(crate) fn tune_fusion(session: &Session, files: &[PathBuf]) -> anyhow::Resul
     if files.is_empty() {
         queries = sample::queries()?;
     }
-    let task = KnownItem { engine: &engine, films: catalogue.films(), regressors: &[], seed: session.config.run.seed };
+    let task = KnownItem {
+        engine: &engine,
+        films: catalogue.films(),
+        regressors: &[],
+        seed: session.config.run.seed,
+    };
     queries.retain(|query| query.split.is_none_or(|split| split == Split::Train));
     let asked = task.select(&queries, None);
     let tuned = session.with_progress(|progress| task.tune(&asked, progress))?;

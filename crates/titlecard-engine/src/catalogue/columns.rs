@@ -54,7 +54,8 @@ impl Columns {
             };
             found.insert(*field, (at, column.clone()));
         }
-        let plain: Vec<String> = header.iter().map(|column| column.trim().to_lowercase().replace([' ', '-'], "_")).collect();
+        let plain: Vec<String> =
+            header.iter().map(|column| column.trim().to_lowercase().replace([' ', '-'], "_")).collect();
         for (field, aliases) in FIELDS {
             if found.contains_key(field) {
                 continue;

@@ -56,7 +56,9 @@ pub enum CatalogueError {
         found: String,
     },
     /// A column named by the user is not there.
-    #[error("the catalogue `{name}` has no column `{column}` (found: {found}); correct `--column {field}=NAME`")]
+    #[error(
+        "the catalogue `{name}` has no column `{column}` (found: {found}); correct `--column {field}=NAME`"
+    )]
     UnknownColumn {
         /// The file.
         name: String,
@@ -76,7 +78,9 @@ pub enum CatalogueError {
         known: String,
     },
     /// All rows were dropped.
-    #[error("no film of `{name}` could be kept:\n{report}\n; check the file, or the columns with `--column FIELD=NAME`")]
+    #[error(
+        "no film of `{name}` could be kept:\n{report}\n; check the file, or the columns with `--column FIELD=NAME`"
+    )]
     NoFilm {
         /// The file.
         name: String,

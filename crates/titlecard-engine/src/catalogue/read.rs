@@ -95,7 +95,9 @@ pub fn read_films(
     let counting = Counting { reader: file, n_read: Arc::clone(&n_read) };
     let reader = decompress(BufReader::with_capacity(1 << 18, counting)).map_err(fail)?;
     let total = metadata.len();
-    read_any(reader, &name, options, on_film, &mut || on_bytes(n_read.load(Ordering::Relaxed).min(total), total))
+    read_any(reader, &name, options, on_film, &mut || {
+        on_bytes(n_read.load(Ordering::Relaxed).min(total), total)
+    })
 }
 
 /// [`read_films`] for bytes from anywhere; `name` is for messages.
@@ -131,7 +133,8 @@ fn read_any(
     let report = CleaningReport { source: name.to_owned(), ..CleaningReport::default() };
     let cleaner =
         Cleaner { name, options, on_film, on_rows, report, ids: HashSet::new(), overviews: HashSet::new() };
-    let report = if is_json { read_json_lines(reader, cleaner) } else { read_csv(reader, delimiter, cleaner) }?;
+    let report =
+        if is_json { read_json_lines(reader, cleaner) } else { read_csv(reader, delimiter, cleaner) }?;
     if report.kept == 0 && !report.stopped_at_limit {
         return Err(CatalogueError::NoFilm { name: name.to_owned(), report: Box::new(report) });
     }
@@ -198,7 +201,11 @@ impl Cleaner<'_> {
         if film.tags.is_empty() {
             film.tags = film.build_tags();
         }
-        if film.original_title.as_deref().is_some_and(|original| original.trim().is_empty() || original == film.title) {
+        if film
+            .original_title
+            .as_deref()
+            .is_some_and(|original| original.trim().is_empty() || original == film.title)
+        {
             film.original_title = None;
         }
         match year {
@@ -277,7 +284,9 @@ fn read_csv(
     drop(ahead);
     while reader.read_byte_record(&mut record).map_err(fail)? {
         cleaner.count()?;
-        if take_record(&record, reader.position().line(), &columns, styles, header.len(), &mut cleaner).is_break() {
+        if take_record(&record, reader.position().line(), &columns, styles, header.len(), &mut cleaner)
+            .is_break()
+        {
             break;
         }
     }
@@ -335,7 +344,10 @@ fn take_record(
     cleaner.row(Row { film, is_adult, year, has_bad_list, is_not_utf8 }, line)
 }
 
-fn read_json_lines(reader: Box<dyn BufRead + Send>, mut cleaner: Cleaner<'_>) -> Result<CleaningReport, CatalogueError> {
+fn read_json_lines(
+    reader: Box<dyn BufRead + Send>,
+    mut cleaner: Cleaner<'_>,
+) -> Result<CleaningReport, CatalogueError> {
     let name = cleaner.name;
     let fail = |source| CatalogueError::Io { name: name.to_owned(), source };
     let mut columns: Option<(Columns, Vec<String>)> = None;

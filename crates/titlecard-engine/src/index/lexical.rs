@@ -225,7 +225,8 @@ impl LexicalIndex {
         let (film_idx_field, stored) = (schema.get_field(FILM_IDX)?, schema.get_field(STORED_FILM)?);
 
         let n_threads = n_threads.clamp(1, 8);
-        let mut writer = index.writer_with_num_threads(n_threads, WRITER_MEMORY.max(n_threads * (16 << 20)))?;
+        let mut writer =
+            index.writer_with_num_threads(n_threads, WRITER_MEMORY.max(n_threads * (16 << 20)))?;
         writer.set_merge_policy(Box::new(NoMergePolicy));
         for (film_idx, film) in films.iter().enumerate() {
             let mut document = TantivyDocument::new();
@@ -337,7 +338,8 @@ impl LexicalIndex {
                 if weight == 0.0 {
                     continue;
                 }
-                let Some(scorer) = FieldScorer::new(segment, self.fields[field_idx], config, self.n_films)? else {
+                let Some(scorer) = FieldScorer::new(segment, self.fields[field_idx], config, self.n_films)?
+                else {
                     continue;
                 };
                 for (term, count) in query.terms() {
@@ -368,7 +370,8 @@ impl LexicalIndex {
             if weight == 0.0 {
                 continue;
             }
-            let Some(scorer) = FieldScorer::new(segment, self.fields[field_idx], config, self.n_films)? else {
+            let Some(scorer) = FieldScorer::new(segment, self.fields[field_idx], config, self.n_films)?
+            else {
                 continue;
             };
             for (term, count) in query.terms() {

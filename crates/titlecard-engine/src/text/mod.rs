@@ -223,7 +223,13 @@ fn char_at(text: &str, bytes: &[u8], at: usize) -> Option<char> {
 }
 
 /// Folds one word and drops apostrophes and a possessive ending.
-fn emit_word(word: &str, start: usize, is_ascii: bool, folded: &mut String, emit: &mut dyn FnMut(&str, Range<usize>)) {
+fn emit_word(
+    word: &str,
+    start: usize,
+    is_ascii: bool,
+    folded: &mut String,
+    emit: &mut dyn FnMut(&str, Range<usize>),
+) {
     let span = start..start + word.len();
     let has_apostrophe = !is_ascii || word.as_bytes().contains(&b'\'');
     let mut word = word;
@@ -237,7 +243,9 @@ fn emit_word(word: &str, start: usize, is_ascii: bool, folded: &mut String, emit
     }
     folded.clear();
     if is_ascii {
-        folded.extend(word.bytes().filter(|byte| *byte != b'\'').map(|byte| char::from(byte.to_ascii_lowercase())));
+        folded.extend(
+            word.bytes().filter(|byte| *byte != b'\'').map(|byte| char::from(byte.to_ascii_lowercase())),
+        );
     } else {
         let plain: Cow<'_, str> = word.replace(['\'', '\u{2019}', '\u{2bc}'], "").into();
         fold_into(&plain, folded);
@@ -364,7 +372,8 @@ mod tests {
     /// Expected values: gensim and NLTK (fixtures/golden/tokens.py).
     #[test]
     fn compatible_tokens_are_those_of_gensim_and_nltk() {
-        let golden: Golden = serde_json::from_str(include_str!("../../../../fixtures/golden/tokens.json")).unwrap();
+        let golden: Golden =
+            serde_json::from_str(include_str!("../../../../fixtures/golden/tokens.json")).unwrap();
         assert!(golden.cases.len() >= 100);
         let tokenizer = Tokenizer::new(TokenizerConfig { mode: Mode::Compatible, ..Default::default() });
         for case in golden.cases {
@@ -394,9 +403,10 @@ mod tests {
 
     #[test]
     fn apostrophes_join_and_possessives_go() {
-        assert_eq!(tokens("don't the father's O'Brien 'quoted' rock 'n' roll"), [
-            "dont", "the", "father", "obrien", "quoted", "rock", "n", "roll"
-        ]);
+        assert_eq!(
+            tokens("don't the father's O'Brien 'quoted' rock 'n' roll"),
+            ["dont", "the", "father", "obrien", "quoted", "rock", "n", "roll"]
+        );
         assert_eq!(tokens("Schindler\u{2019}s 90's"), ["schindler", "90"]);
         assert_eq!(tokens("well-known, U.S.A. 3.5"), ["well", "known", "u", "s", "a", "3", "5"]);
         assert_eq!(tokens("''' \u{2019} - "), [""; 0]);
@@ -405,7 +415,8 @@ mod tests {
     #[test]
     fn stop_words_and_stems_are_optional() {
         let with = |stop_words, stem| {
-            Tokenizer::new(TokenizerConfig { mode: Mode::Default, stop_words, stem }).tokens("The runners were running")
+            Tokenizer::new(TokenizerConfig { mode: Mode::Default, stop_words, stem })
+                .tokens("The runners were running")
         };
         assert_eq!(with(true, false), ["the", "runners", "were", "running"]);
         assert_eq!(with(false, false), ["runners", "running"]);
