@@ -47,7 +47,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     times.sort_by(f64::total_cmp);
     let median = times[times.len() / 2];
     let gflops = operations as f64 / median / 1e6;
-    let line = format!("{{\"batch\":{batch},\"threads\":{threads},\"median_ms\":{median:.3},\"gflops\":{gflops:.1}}}");
+    let line = format!(
+        "{{\"batch\":{batch},\"threads\":{threads},\"median_ms\":{median:.3},\"gflops\":{gflops:.1}}}"
+    );
     std::io::Write::write_all(&mut std::io::stdout(), format!("{line}\n").as_bytes())?;
     Ok(())
 }

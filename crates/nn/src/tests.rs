@@ -177,7 +177,8 @@ fn gradients_through_dropout_are_those_of_the_masked_net() {
     for (at, value) in net.layers[2].weight.as_mut_slice().iter_mut().enumerate() {
         *value = ((at * 37 % 23) as f32 - 11.0) / 20.0;
     }
-    let values = |n: usize, k: usize| (0..n).map(|at| ((at * k % 19) as f32 - 9.0) / 9.0).collect::<Vec<f32>>();
+    let values =
+        |n: usize, k: usize| (0..n).map(|at| ((at * k % 19) as f32 - 9.0) / 9.0).collect::<Vec<f32>>();
     let input = Matrix::from_vec(6, 5, values(30, 7));
     let target = Matrix::from_vec(6, 4, values(24, 5));
     for loss in [Loss::Mse, Loss::Cosine, Loss::InBatchContrastive { temperature: 0.3 }] {
@@ -198,7 +199,10 @@ fn gradients_through_dropout_are_those_of_the_masked_net() {
                 let minus = value_at(&moved, &input, &target, loss);
                 let numeric = (plus - minus) / (2.0 * f64::from(h));
                 let own = f64::from(workspace.gradients().layers[layer].weight.as_slice()[at]);
-                assert!((numeric - own).abs() < 2e-3 * (1.0 + own.abs()), "{loss:?} {layer} {at}: {numeric}, {own}");
+                assert!(
+                    (numeric - own).abs() < 2e-3 * (1.0 + own.abs()),
+                    "{loss:?} {layer} {at}: {numeric}, {own}"
+                );
             }
         }
     }
@@ -246,7 +250,11 @@ fn the_number_of_threads_does_not_change_a_training() {
             let mut gradient = Matrix::zeros(300, 20);
             for step in 0..5 {
                 let predicted = net.forward_train(&input, step, &mut workspace);
-                Loss::InBatchContrastive { temperature: 0.1 }.value_and_grad(predicted, &target, &mut gradient);
+                Loss::InBatchContrastive { temperature: 0.1 }.value_and_grad(
+                    predicted,
+                    &target,
+                    &mut gradient,
+                );
                 net.backward(&gradient, &mut workspace);
                 workspace.gradients_mut().clip(1.0);
                 optimizer.step(&mut net, workspace.gradients());
@@ -278,7 +286,10 @@ fn saved_weights_load_and_misfits_are_named() {
     let deeper = MlpConfig { sizes: vec![3, 4, 2, 2], dropout: vec![0.1; 2], ..config.clone() };
     assert!(Mlp::from_safetensors(&deeper, &bytes).is_err());
     for length in [0, 7, 8, 60, bytes.len() - 1] {
-        assert!(matches!(Mlp::from_safetensors(&config, &bytes[..length]), Err(NnError::File(_))), "{length}");
+        assert!(
+            matches!(Mlp::from_safetensors(&config, &bytes[..length]), Err(NnError::File(_))),
+            "{length}"
+        );
     }
 }
 

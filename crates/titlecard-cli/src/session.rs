@@ -94,6 +94,7 @@ impl SessionArguments {
 }
 
 /// An opened session.
+#[derive(Clone)]
 pub(crate) struct Session {
     /// The working folder.
     pub(crate) workspace: Workspace,
@@ -137,10 +138,10 @@ impl Session {
     }
 
     /// Reads the settings again, after a step has written some (`models/ranking.toml`).
-    pub(crate) fn reread(mut self, arguments: &SessionArguments) -> anyhow::Result<Self> {
-        self.settings = read_settings(arguments, &self.workspace, &[])?;
-        self.config = self.settings.clone().build()?;
-        Ok(self)
+    pub(crate) fn reread(&self, arguments: &SessionArguments) -> anyhow::Result<Self> {
+        let settings = read_settings(arguments, &self.workspace, &[])?;
+        let config = settings.clone().build()?;
+        Ok(Self { settings, config, ..self.clone() })
     }
 
     /// Puts `preset` in place of the regressor's default settings; those set anywhere else stay.

@@ -37,8 +37,15 @@ pub(crate) fn run(_: &Arguments, arguments: &SessionArguments) -> anyhow::Result
     let catalogue = pipeline::load_films(&workspace)?;
     let films = catalogue.films();
 
-    session.say("2. train: the title regressor, on the training films");
+    session.say(
+        "2. train: the title regressor, on the training films, and the research project's two to compare",
+    );
     train::train_regressor(&session, films, DEFAULT_REGRESSOR, false)?;
+    for preset in [train::Preset::OriginalMean, train::Preset::OriginalMaxAbs] {
+        let mut session = session.reread(arguments)?;
+        preset.apply(&mut session)?;
+        train::train_regressor(&session, films, preset.name(), false)?;
+    }
 
     session.say("3. index: text, film vectors, title vectors");
     session.with_progress(|progress| pipeline::build_index(&workspace, &session.config, films, progress))?;

@@ -60,13 +60,35 @@ pub(crate) struct RegressorArguments {
 
 /// Sets of settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Preset {
+pub(crate) enum Preset {
     /// SIF vectors, in-batch contrastive loss, cosine
     Default,
     /// The research project's: mean of word vectors, L1 loss, L1 distance, SGD
     OriginalMean,
     /// The research project's with max-abs pooling
     OriginalMaxAbs,
+}
+
+impl Preset {
+    /// Name a model of these settings is saved under.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Default => DEFAULT_REGRESSOR,
+            Self::OriginalMean => "original-mean",
+            Self::OriginalMaxAbs => "original-max-abs",
+        }
+    }
+
+    /// Puts the settings into the session; those set by the user stay.
+    pub(crate) fn apply(self, session: &mut Session) -> anyhow::Result<()> {
+        match self {
+            Self::Default => Ok(()),
+            Self::OriginalMean => session.apply_regressor_preset(&RegressorConfig::original(Pooling::Mean)),
+            Self::OriginalMaxAbs => {
+                session.apply_regressor_preset(&RegressorConfig::original(Pooling::MaxAbs))
+            }
+        }
+    }
 }
 
 /// Weights.

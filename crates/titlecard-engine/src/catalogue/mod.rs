@@ -40,6 +40,15 @@ pub enum CatalogueError {
         /// The file.
         name: String,
     },
+    /// One JSON array instead of lines.
+    #[error(
+        "the catalogue `{name}` is one JSON array, expected one JSON object a line; \
+         convert it with `jq -c '.[]' {name} > films.jsonl`"
+    )]
+    JsonArray {
+        /// The file.
+        name: String,
+    },
     /// A column is missing.
     #[error(
         "the catalogue `{name}` has no column for {missing} (found: {found}); \
