@@ -65,7 +65,7 @@ def cpu():
 if not OWN.exists():
     sys.exit(f"{OWN} is missing: cargo build --release -p nn --example training_step")
 rows = []
-for batch, threads, repeats in ((256, 1, 20), (4096, 1, 4), (256, 2, 20)):
+for batch, threads, repeats in ((256, 1, 20), (4096, 1, 4)):
     own, peer = [], []
     for _ in range(ROUNDS):
         line = subprocess.run([OWN, str(batch), str(DIM), str(threads), str(repeats)], check=True, capture_output=True)
