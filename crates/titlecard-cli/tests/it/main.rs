@@ -1,5 +1,8 @@
 //! Tests that run the `titlecard` binary as a person would, and one that holds the layers.
 
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
+#![allow(clippy::print_stderr, reason = "tests say what they skip")]
+
 mod demo;
 mod faults;
 mod help;
@@ -40,7 +43,8 @@ impl Run {
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_titlecard"));
     command.current_dir(folder).args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TITLECARD_") || name == "NO_COLOR") {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TITLECARD_") || name == "NO_COLOR")
+    {
         command.env_remove(name);
     }
     command
