@@ -545,7 +545,8 @@ fn follow_trajectories() -> usize {
             ..RrlConfig::published()
         };
         assert_eq!(config.order, BatchOrder::Fixed);
-        let read = |value: &Value| network(value, literals.len(), &[false], false, "");
+        let negated: Vec<bool> = (0..run["dims"].as_array().unwrap().len() - 3).map(|at| at > 0).collect();
+        let read = |value: &Value| network(value, literals.len(), &negated, false, "");
         let start = read(&run["init"]);
         let mut trainer = Trainer::<f64>::new(&start, &literals, Objective::Classify, &config).unwrap();
         let losses = numbers(&run["losses"]);
