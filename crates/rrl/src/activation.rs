@@ -16,6 +16,9 @@
 //! and the derivative in `w_j` is `-+ slope * m_j * factor(w_j)`, minus for conjunctions.
 //! Source: Wang et al., arXiv:2109.15103 (product, projection, estimate) and arXiv:2310.14336 (NLAF).
 
+// Whether these few instructions are part of a kernel decides which instructions they are compiled to.
+#![allow(clippy::inline_always)]
+
 use serde::{Deserialize, Serialize};
 
 use crate::real::Real;
@@ -203,3 +206,96 @@ macro_rules! with_soft {
     }};
 }
 pub(crate) use with_soft;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(value: &serde_json::Value) -> f64 {
+        value.as_str().map_or_else(|| value.as_f64().unwrap(), |text| text.parse().unwrap())
+    }
+
+    /// Projection of a long product, and what it hands back, in one precision.
+    fn projection<R: Real>(name: &str, factors: &[f64], expected: &serde_json::Value, tolerance: f64) {
+        let sum = factors.iter().fold(R::ZERO, |sum, &factor| sum + R::from_f64(factor).ln());
+        let (plain, estimated) = (Product::<false>, Product::<true>);
+        let near = |found: f64, wanted: f64, what: &str| {
+            let error = (found - wanted).abs() / (1.0 + wanted.abs());
+            assert!(error <= tolerance, "{name}, {what}: {found}, expected {wanted}");
+        };
+        near(plain.truth(sum).to_f64(), number(&expected["y"]), "value");
+        let gradient =
+            |slope: R, factor: f64| (slope / (R::from_f64(factor) + R::from_f64(EPSILON))).to_f64();
+        for (at, &factor) in factors.iter().enumerate().take(expected["grad_head"].as_array().unwrap().len())
+        {
+            near(gradient(plain.slope(sum), factor), number(&expected["grad_head"][at]), "gradient");
+            near(gradient(estimated.slope(sum), factor), number(&expected["est_grad_head"][at]), "estimate");
+        }
+        let squares: f64 = factors.iter().map(|&factor| gradient(plain.slope(sum), factor).powi(2)).sum();
+        near(squares.sqrt(), number(&expected["grad_l2"]), "length of the gradient");
+    }
+
+    /// Values made with `PyTorch` (`tests/oracles/README.md`).
+    #[test]
+    fn projections_of_extreme_products_match() {
+        let oracle: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/oracles/projection_extremes.json")).unwrap();
+        let mut n_compared = 0;
+        for case in oracle["vectors"].as_array().unwrap() {
+            let dim = case["dim"].as_u64().unwrap() as usize;
+            let factors: Vec<f64> = if case["v_const"].is_number() {
+                vec![number(&case["v_const"]); dim]
+            } else if case["v_head"].as_array().unwrap().len() == dim {
+                case["v_head"].as_array().unwrap().iter().map(number).collect()
+            } else {
+                continue;
+            };
+            let name = case["name"].as_str().unwrap();
+            projection::<f64>(name, &factors, &case["f64"], 1e-9);
+            if case["f32"].is_object() {
+                projection::<f32>(name, &factors, &case["f32"], 1e-5);
+            }
+            n_compared += 1;
+        }
+        assert!(n_compared >= 8, "{n_compared}");
+    }
+
+    /// The oracle's draws are not recorded, so means over other draws of the same distribution are compared:
+    /// there, gradients are summed over four rows, of which half have an input off.
+    #[test]
+    fn gradients_fade_with_width_as_recorded() {
+        let oracle: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/oracles/projection_extremes.json")).unwrap();
+        let soft_mean = |activation: Activation, n_inputs: usize| -> f64 {
+            let mut state = 9_u64;
+            let mut draw = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 11) as f64 / (1_u64 << 53) as f64 / 2.0
+            };
+            let mut sum = 0.0;
+            let n_nodes = 200;
+            for _ in 0..n_nodes {
+                let weights: Vec<f64> = (0..n_inputs).map(|_| draw()).collect();
+                let marked = &weights[..n_inputs / 2];
+                with_soft!(activation, f64, soft => {
+                    let total: f64 = marked.iter().map(|&weight| soft.term(weight)).sum();
+                    sum += marked.iter().map(|&weight| soft.slope(total) * soft.factor(weight)).sum::<f64>();
+                });
+            }
+            sum / (n_nodes * n_inputs / 2) as f64
+        };
+        for case in oracle["layers"].as_array().unwrap().iter().filter(|case| case["dtype"] == "f64") {
+            let n_inputs = case["d"].as_u64().unwrap() as usize;
+            for (name, activation) in [
+                ("orig_conj", Activation::Product { estimated: false }),
+                ("orig_conj_est", Activation::Product { estimated: true }),
+                ("nlaf_conj_0.999_8_1", Activation::Nlaf { alpha: 0.999, beta: 8.0, gamma: 1.0 }),
+                ("nlaf_conj_0.999_8_3", Activation::Nlaf { alpha: 0.999, beta: 8.0, gamma: 3.0 }),
+                ("nlaf_conj_0.9_3_3", Activation::Nlaf { alpha: 0.9, beta: 3.0, gamma: 3.0 }),
+            ] {
+                let ratio = 2.0 * soft_mean(activation, n_inputs) / number(&case[name]["gW_absmean"]);
+                assert!((0.7..1.4).contains(&ratio), "{name} at {n_inputs}: off by a factor {ratio}");
+            }
+        }
+    }
+}

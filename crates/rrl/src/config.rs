@@ -9,6 +9,8 @@ use crate::error::RrlError;
 /// published method, [`RrlConfig::published`] follows it step by step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+// Independent switches, each with its own meaning.
+#[allow(clippy::struct_excessive_bools)]
 pub struct RrlConfig {
     /// Conjunctions, and as many disjunctions, in each union layer; at least one layer.
     pub nodes: Vec<usize>,
@@ -25,6 +27,13 @@ pub struct RrlConfig {
     pub negate_deeper: bool,
     /// Range of the first logical weights.
     pub initial: InitialWeights,
+    /// Literals that each node of the first layer starts with, drawn so that all get their turn, at weights
+    /// just above one half. With 0, as published, a network starts without rules and equal for all rows;
+    /// with 1 it starts as a linear model of the literals.
+    pub start_literals: usize,
+    /// Networks trained from different seeds whose mean score is the model: one list with the rules of
+    /// all, steadier and longer.
+    pub committee: usize,
     /// Logical weights stay in this range after every step. At exactly 0 NLAF, at exactly 1 the product,
     /// has no gradient, so the default keeps a margin.
     pub weight_range: (f64, f64),
@@ -180,6 +189,8 @@ impl Default for RrlConfig {
             negate_first: false,
             negate_deeper: true,
             initial: InitialWeights::PerInput(4.0),
+            start_literals: 0,
+            committee: 1,
             weight_range: (1e-3, 0.999),
             temperature: 0.1,
             train_temperature: true,
@@ -238,7 +249,7 @@ impl RrlConfig {
             );
         }
         let (floor, ceiling) = self.weight_range;
-        if !(floor >= 0.0 && floor < 0.5 && ceiling > 0.5 && ceiling <= 1.0) {
+        if !((0.0..0.5).contains(&floor) && ceiling > 0.5 && ceiling <= 1.0) {
             return refuse(
                 "weight_range",
                 format!("{floor} to {ceiling}"),
@@ -271,6 +282,7 @@ impl RrlConfig {
             ("epochs", self.epochs),
             ("batch_size", self.batch_size),
             ("n_threads", self.n_threads),
+            ("committee", self.committee),
         ] {
             if value == 0 {
                 return refuse(setting, value.to_string(), "a positive number");

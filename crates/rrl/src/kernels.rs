@@ -396,6 +396,7 @@ fn update_given_body<R: Real, S: Soft<R>>(
 ) {
     to.edges.clear();
     *to.total = Lanes::default();
+    #[allow(clippy::needless_range_loop)] // Five arrays run side by side.
     for input in 0..to.weights.len() {
         let (weights, first, second) = (&mut to.weights[input], &mut to.first[input], &mut to.second[input]);
         if let Some(adam) = adam {

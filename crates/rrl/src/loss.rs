@@ -297,7 +297,9 @@ fn pairs(scores: &[f64], relevance: &[f64], first_stage: Option<&[f64]>) -> (f64
     if n_pairs == 0.0 {
         return (0.0, slopes);
     }
-    slopes.iter_mut().for_each(|slope| *slope /= n_pairs);
+    for slope in &mut slopes {
+        *slope /= n_pairs;
+    }
     (cost / n_pairs, slopes)
 }
 

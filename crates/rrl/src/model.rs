@@ -32,6 +32,8 @@ const FORMAT: &str = "rrl model";
 /// Where training stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
+    /// Network of a committee, from 0.
+    pub member: usize,
     /// Epoch, from 0.
     pub epoch: usize,
     /// Epochs planned.
@@ -74,7 +76,7 @@ pub struct Progress {
 pub struct RrlModel {
     objective: Objective,
     rules: RuleList,
-    network: Option<Network>,
+    networks: Vec<Network>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,7 +91,7 @@ struct SavedModel {
 impl RrlModel {
     /// A model that serves a rule list, learned, edited or written by hand.
     pub fn from_rules(objective: Objective, rules: RuleList) -> Self {
-        Self { objective, rules, network: None }
+        Self { objective, rules, networks: Vec::new() }
     }
 
     /// The rules: all there is to the model when it predicts.
@@ -102,9 +104,9 @@ impl RrlModel {
         self.objective
     }
 
-    /// The trained network behind the rules; a model that was loaded has none.
-    pub fn network(&self) -> Option<&Network> {
-        self.network.as_ref()
+    /// The trained networks behind the rules, one but for a committee; a model that was loaded has none.
+    pub fn networks(&self) -> &[Network] {
+        &self.networks
     }
 
     /// Scores: of classes (their softmax are probabilities), values, or relevance. `[n_rows, n_outputs]`.
@@ -186,7 +188,7 @@ pub fn fit(
     data: &Dataset,
     objective: Objective,
     config: &RrlConfig,
-    progress: impl FnMut(&Progress) -> ControlFlow<()> + Send,
+    mut progress: impl FnMut(&Progress) -> ControlFlow<()> + Send,
 ) -> Result<RrlModel, RrlError> {
     config.validate()?;
     data.validate()?;
@@ -207,21 +209,45 @@ pub fn fit(
         closed = copy;
         &closed
     };
-    let network = if config.n_threads == 1 {
-        train(data, objective, config, progress)?
+    let mut train_all = || -> Result<Vec<Network>, RrlError> {
+        let mut networks = Vec::new();
+        for member in 0..config.committee {
+            // Far apart, so that committees of neighbouring seeds share no member.
+            let seed = config.seed.wrapping_add(member as u64 * 0x9e37_79b9_7f4a_7c15);
+            let config = RrlConfig { seed, ..config.clone() };
+            let mut stopped = false;
+            networks.push(train(data, objective, &config, |report| {
+                let flow = progress(&Progress { member, ..report.clone() });
+                stopped = flow.is_break();
+                flow
+            })?);
+            if stopped {
+                break;
+            }
+        }
+        Ok(networks)
+    };
+    let networks = if config.n_threads == 1 {
+        train_all()?
     } else {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(config.n_threads)
             .build()
             .map_err(|error| RrlError::Threads { n_threads: config.n_threads, problem: error.to_string() })?;
-        pool.install(|| train(data, objective, config, progress))?
+        pool.install(train_all)?
     };
-    let scale = if objective.has_temperature() { (-network.log_temperature).exp() } else { 1.0 };
+    let share = 1.0 / networks.len() as f64;
+    let scaled: Vec<(&Network, f64)> = networks
+        .iter()
+        .map(|network| {
+            let cold = if objective.has_temperature() { (-network.log_temperature).exp() } else { 1.0 };
+            (network, cold * share)
+        })
+        .collect();
     let linear_names = data.linear.as_ref().map_or(&[][..], |linear| &linear.names);
-    let rules =
-        RuleList::from_network(&network, &data.literals, &data.targets.output_names(), linear_names, scale)?
-            .with_support(&data.rows)?;
-    Ok(RrlModel { objective, rules, network: Some(network) })
+    let rules = RuleList::from_networks(&scaled, &data.literals, &data.targets.output_names(), linear_names)?
+        .with_support(&data.rows)?;
+    Ok(RrlModel { objective, rules, networks })
 }
 
 fn train(
@@ -285,6 +311,7 @@ fn train_in<R: Real>(
             }
             if epoch_done || (at + 1) % STEPS_PER_REPORT == 0 {
                 let report = Progress {
+                    member: 0,
                     epoch,
                     n_epochs: config.epochs,
                     step: n_steps,
@@ -401,8 +428,47 @@ fn initial_network(
     }
     network.log_temperature = config.temperature.ln();
     network.linear.iter_mut().for_each(|weight| *weight = rng.random::<f64>() * 0.1);
+    start_with_literals(&mut network, &data.literals, config, rng);
     plant_seeds(&mut network, &data.literals, config)?;
     Ok(network)
+}
+
+/// Whether a hard mask keeps a literal from a node of the first layer.
+fn hidden(config: &RrlConfig, literals: &[Literal], node: usize, literal: usize) -> bool {
+    config.masks.iter().any(|mask| {
+        mask.kind == MaskKind::Hard
+            && (mask.nodes.0..mask.nodes.1).contains(&node)
+            && !literals[literal].group.as_ref().is_some_and(|group| mask.groups.contains(group))
+    })
+}
+
+/// Lets every node of the first layer start with some literals; all inputs get their turn before one is
+/// used again.
+fn start_with_literals(
+    network: &mut Network,
+    literals: &[Literal],
+    config: &RrlConfig,
+    rng: &mut Xoshiro256PlusPlus,
+) {
+    let n_inputs = network.layers[0].conjunctions.n_rows();
+    let mut turns: Vec<usize> = Vec::new();
+    for node in 0..config.nodes[0] {
+        for conjunction in [true, false] {
+            for _ in 0..config.start_literals {
+                if turns.is_empty() {
+                    turns = (0..n_inputs).collect();
+                    turns.shuffle(rng);
+                }
+                let Some(input) = turns.pop() else { return };
+                let weight = 0.55 + 0.1 * rng.random::<f64>();
+                if !hidden(config, literals, node, input % literals.len()) {
+                    let layer = &mut network.layers[0];
+                    let weights = if conjunction { &mut layer.conjunctions } else { &mut layer.disjunctions };
+                    weights.row_mut(input)[node] = weight;
+                }
+            }
+        }
+    }
 }
 
 /// Starts nodes as the rules asked for, the first nodes first. Other literals of a seeded node start at
@@ -425,12 +491,7 @@ fn plant_seeds(network: &mut Network, literals: &[Literal], config: &RrlConfig) 
                 part: "literal",
                 name: name.clone(),
             })?;
-            let hidden = config.masks.iter().any(|mask| {
-                mask.kind == MaskKind::Hard
-                    && (mask.nodes.0..mask.nodes.1).contains(&node)
-                    && !literals[literal].group.as_ref().is_some_and(|group| mask.groups.contains(group))
-            });
-            if hidden {
+            if hidden(config, literals, node, literal) {
                 return Err(RrlError::UnknownName {
                     what: "a seed rule at a masked node".to_owned(),
                     part: "visible literal",

@@ -93,10 +93,6 @@ impl Program {
         Self::new(network.n_literals, nodes, &weights, network.bias.clone())
     }
 
-    pub(crate) fn n_nodes(&self) -> usize {
-        self.nodes.len()
-    }
-
     pub(crate) fn columns(&self) -> Columns {
         Columns { words: vec![0; (self.n_literals + self.nodes.len()) * CHUNK_WORDS] }
     }

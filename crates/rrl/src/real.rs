@@ -2,6 +2,9 @@
 //!
 //! Training runs in `f32` by default; `f64` is there to follow published figures step by step.
 
+// Whether these few instructions are part of a kernel decides which instructions they are compiled to.
+#![allow(clippy::inline_always)]
+
 use std::fmt::Debug;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};

@@ -294,7 +294,7 @@ impl RuleList {
         Ok(Self { literals, ancestors, outputs, bias, rules, linear, program, order })
     }
 
-    /// The discrete network as rules: equal ones merged, constants folded, several bounds on one column
+    /// A discrete network as rules: equal ones merged, constants folded, several bounds on one column
     /// reduced to the one that counts. The list scores every row as the network does, also rows unlike any
     /// seen in training.
     ///
@@ -309,70 +309,45 @@ impl RuleList {
         linear_names: &[String],
         scale: f64,
     ) -> Result<Self, RrlError> {
-        network.validate()?;
-        for (what, found, expected) in [
-            ("literals", literals.len(), network.n_literals),
-            ("outputs", outputs.len(), network.n_outputs()),
-            ("linear inputs", linear_names.len(), network.linear.len()),
-        ] {
-            if found != expected {
-                return Err(RrlError::Shape { what, found, expected });
-            }
+        Self::from_networks(&[(network, scale)], literals, outputs, linear_names)
+    }
+
+    /// The sum of several discrete networks, each times a factor, as one list: rules that occur in several
+    /// are merged. See [`RuleList::from_network`].
+    ///
+    /// # Errors
+    /// As [`RuleList::from_network`]; [`RrlError::Empty`] without networks.
+    pub fn from_networks(
+        networks: &[(&Network, f64)],
+        literals: &[Literal],
+        outputs: &[String],
+        linear_names: &[String],
+    ) -> Result<Self, RrlError> {
+        if networks.is_empty() {
+            return Err(RrlError::Empty { what: "networks" });
         }
         let mut book = Book::new(literals);
-        let mut values: Vec<Vec<Value>> = Vec::new();
-        for (at, layer) in network.layers.iter().enumerate() {
-            let read: Vec<Value> = sources(at, network.skip)
-                .into_iter()
-                .flat_map(|source| match source {
-                    None => (0..literals.len()).map(|at| Value::Term(Term::Literal(at))).collect::<Vec<_>>(),
-                    Some(source) => values[source].clone(),
-                })
-                .collect();
-            let mut outputs = Vec::new();
-            for (logic, weights) in [(Logic::And, &layer.conjunctions), (Logic::Or, &layer.disjunctions)] {
-                for node in 0..weights.n_columns() {
-                    let inputs =
-                        (0..weights.n_rows()).filter(|&input| weights.at(input, node) > 0.5).map(|input| {
-                            let value = read[input % read.len()];
-                            if input < read.len() { value } else { value.negated() }
-                        });
-                    outputs.push(book.rule(logic, inputs));
-                }
-            }
-            values.push(outputs);
+        let mut weights: Vec<Vec<f64>> = Vec::new();
+        let mut bias = vec![0.0; outputs.len()];
+        let mut linear = vec![0.0; linear_names.len()];
+        for &(network, scale) in networks {
+            add_network(network, scale, outputs.len(), &mut book, &mut weights, &mut bias, &mut linear)?;
         }
-        let mut bias = network.bias.clone();
-        let mut weights = vec![vec![0.0; bias.len()]; book.rules.len()];
-        let dims = sources(network.layers.len(), network.skip)
-            .into_iter()
-            .flatten()
-            .flat_map(|source| values[source].iter());
-        for (dim, value) in dims.enumerate() {
-            let to = match value {
-                Value::True => &mut bias,
-                Value::Term(Term::Rule(rule)) => &mut weights[*rule],
-                _ => continue,
-            };
-            to.iter_mut().enumerate().for_each(|(output, to)| *to += network.head.at(output, dim));
-        }
-        let scaled = |values: &[f64]| values.iter().map(|value| value * scale).collect::<Vec<f64>>();
         let rules = book
             .rules
             .into_iter()
             .zip(weights)
             .map(|((logic, terms), weights)| {
                 let scored = weights.iter().any(|&weight| weight != 0.0);
-                let weights = if scored { scaled(&weights) } else { Vec::new() };
-                Rule { logic, terms, weights, support: None }
+                Rule { logic, terms, weights: if scored { weights } else { Vec::new() }, support: None }
             })
             .collect();
         let linear = linear_names
             .iter()
-            .zip(scaled(&network.linear))
+            .zip(linear)
             .map(|(name, weight)| LinearTerm { name: name.clone(), weight })
             .collect();
-        Self::new(literals.to_vec(), outputs.to_vec(), scaled(&bias), tidy(rules), linear)
+        Self::new(literals.to_vec(), outputs.to_vec(), bias, tidy(rules), linear)
     }
 
     /// The literals, in the order rows give their values.
@@ -525,11 +500,13 @@ impl RuleList {
             .filter(|&(&holds, &rule)| holds && !self.rules[rule].weights.is_empty())
             .map(|(_, &rule)| rule)
             .collect();
-        fired.sort_unstable();
-        let mut scores = self.bias.clone();
+        // Added in the order in which many rows at once are, so that both give the same bits.
+        let mut scores = vec![0.0; self.bias.len()];
         for &rule in &fired {
             scores.iter_mut().zip(&self.rules[rule].weights).for_each(|(score, weight)| *score += weight);
         }
+        scores.iter_mut().zip(&self.bias).for_each(|(score, bias)| *score += bias);
+        fired.sort_unstable();
         let linear: Vec<f64> =
             self.linear.iter().zip(linear).map(|(term, value)| term.weight * value).collect();
         scores[0] += linear.iter().sum::<f64>();
@@ -919,6 +896,69 @@ fn tidy(rules: Vec<Rule>) -> Vec<Rule> {
             rule
         })
         .collect()
+}
+
+/// Adds the rules of a network to a book, and its weights times `scale` to those of the rules so far.
+fn add_network(
+    network: &Network,
+    scale: f64,
+    n_outputs: usize,
+    book: &mut Book<'_>,
+    weights: &mut Vec<Vec<f64>>,
+    bias: &mut [f64],
+    linear: &mut [f64],
+) -> Result<(), RrlError> {
+    network.validate()?;
+    let n_literals = book.literals.len();
+    for (what, found, expected) in [
+        ("literals", n_literals, network.n_literals),
+        ("outputs", n_outputs, network.n_outputs()),
+        ("linear inputs", linear.len(), network.linear.len()),
+    ] {
+        if found != expected {
+            return Err(RrlError::Shape { what, found, expected });
+        }
+    }
+    let mut values: Vec<Vec<Value>> = Vec::new();
+    for (at, layer) in network.layers.iter().enumerate() {
+        let read: Vec<Value> = sources(at, network.skip)
+            .into_iter()
+            .flat_map(|source| match source {
+                None => (0..n_literals).map(|at| Value::Term(Term::Literal(at))).collect::<Vec<_>>(),
+                Some(source) => values[source].clone(),
+            })
+            .collect();
+        let mut outputs = Vec::new();
+        for (logic, weights) in [(Logic::And, &layer.conjunctions), (Logic::Or, &layer.disjunctions)] {
+            for node in 0..weights.n_columns() {
+                let on = (0..weights.n_rows()).filter(|&input| weights.at(input, node) > 0.5);
+                outputs.push(book.rule(
+                    logic,
+                    on.map(|input| {
+                        let value = read[input % read.len()];
+                        if input < read.len() { value } else { value.negated() }
+                    }),
+                ));
+            }
+        }
+        values.push(outputs);
+    }
+    weights.resize(book.rules.len(), vec![0.0; n_outputs]);
+    let dims = sources(network.layers.len(), network.skip)
+        .into_iter()
+        .flatten()
+        .flat_map(|source| values[source].iter());
+    bias.iter_mut().zip(&network.bias).for_each(|(to, bias)| *to += scale * bias);
+    linear.iter_mut().zip(&network.linear).for_each(|(to, weight)| *to += scale * weight);
+    for (dim, value) in dims.enumerate() {
+        let to = match value {
+            Value::True => &mut *bias,
+            Value::Term(Term::Rule(rule)) => &mut weights[*rule],
+            _ => continue,
+        };
+        to.iter_mut().enumerate().for_each(|(output, to)| *to += scale * network.head.at(output, dim));
+    }
+    Ok(())
 }
 
 /// What a node of a network amounts to.

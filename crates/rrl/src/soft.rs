@@ -4,7 +4,7 @@
 //! the sums of [`activation`](crate::Activation) do. It is the plain form of the soft functions: for the
 //! 2021 scheme, for numeric checks, and to study the functions themselves.
 
-use crate::activation::{Activation, EPSILON, Nlaf};
+use crate::activation::{Activation, EPSILON, Nlaf, Soft, with_soft};
 use crate::error::RrlError;
 use crate::matrix::Matrix;
 use crate::rules::Logic;
@@ -127,10 +127,7 @@ impl LogicLayer {
     }
 
     fn conjunction_truth(&self, sum: f64) -> f64 {
-        match self.activation {
-            Activation::Product { .. } => 1.0 / (1.0 - sum),
-            Activation::Nlaf { gamma, .. } => (1.0 + sum).powf(-gamma),
-        }
+        with_soft!(self.activation, f64, soft => soft.truth(sum))
     }
 
     /// Gradients of the soft truth for an upstream gradient `[batch, n_nodes]`.
@@ -173,16 +170,14 @@ impl LogicLayer {
 
     /// Derivative of the truth of a disjunction in a weight and in its mark.
     fn derivatives(&self, mark: f64, weight: f64, sum: f64) -> (f64, f64) {
+        let slope = with_soft!(self.activation, f64, soft => soft.slope(sum));
         match self.activation {
-            Activation::Product { estimated } => {
-                let truth = 1.0 / (1.0 - sum);
-                let slope = if estimated { 1.0 / (1.0 + 2.0 * (1.0 - sum).ln()) } else { truth * truth };
+            Activation::Product { .. } => {
                 let shared = slope / (1.0 - weight * mark + EPSILON);
                 (mark * shared, weight * shared)
             }
             Activation::Nlaf { alpha, beta, gamma } => {
                 let nlaf = Nlaf::<f64, 0, 0>::new(alpha, beta, gamma);
-                let slope = gamma * (1.0 + sum).powf(-gamma - 1.0);
                 (slope * nlaf.u(mark) * nlaf.u_slope(weight), slope * nlaf.u_slope(mark) * nlaf.u(weight))
             }
         }

@@ -1,0 +1,123 @@
+//! Rows a second of training and inference, and a run over many sparse rows.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use rrl::{
+    Dataset, DiscretiseConfig, Literal, Matrix, Objective, Penalty, RrlConfig, RuleList, SparseBuilder,
+    Targets, fit,
+};
+use serde_json::json;
+
+use crate::table::{Inputs, read};
+use crate::{Options, Outcome, with_settings};
+
+/// Training: the best of five epochs of steps, as `fit` runs them. Inference: the trained list scores the
+/// whole table from its cells, best of many passes.
+pub(crate) fn speed(options: &Options) -> Outcome<()> {
+    let config = with_settings(&RrlConfig::default(), &options.training)?;
+    let cuts = with_settings(&DiscretiseConfig::default(), &options.cuts)?;
+    let (inputs, labels, classes) = read(options)?;
+    let literals = inputs.literals(&cuts)?;
+    let data = Dataset {
+        rows: inputs.rows(&literals)?,
+        targets: Targets::Classes { labels, names: classes },
+        literals,
+        linear: None,
+    };
+    let n_rows = data.rows.n_rows();
+    let config = RrlConfig { epochs: 6, ..config };
+    let mut last = Instant::now();
+    let mut epochs = Vec::new();
+    let model = fit(&data, Objective::Classify, &config, |progress| {
+        if progress.epoch_done {
+            epochs.push(last.elapsed().as_secs_f64());
+            last = Instant::now();
+        }
+        ControlFlow::Continue(())
+    })?;
+    // The first epoch holds the preparation.
+    let epoch = epochs[1..].iter().copied().fold(f64::INFINITY, f64::min);
+    let served = |list: &RuleList| -> Outcome<f64> {
+        let mut best = f64::INFINITY;
+        for _ in 0..7 {
+            let start = Instant::now();
+            let scores = match &inputs {
+                Inputs::Table(table) => list.scores_of_table(table, &Matrix::default())?,
+                Inputs::Sparse(rows) => list.scores(rows, &Matrix::default())?,
+            };
+            best = best.min(start.elapsed().as_secs_f64());
+            std::hint::black_box(scores);
+        }
+        Ok(n_rows as f64 / best)
+    };
+    let result = json!({
+        "name": options.name.as_deref().unwrap_or(&options.table),
+        "nodes": config.nodes,
+        "activation": config.activation,
+        "threads": config.n_threads,
+        "literals": data.literals.len(),
+        "batch": config.batch_size,
+        "train_rows_per_second": n_rows as f64 / epoch,
+        "inference_rows_per_second": served(model.rules())?,
+        "rules": model.rules().n_scored(),
+    });
+    println!("{result}");
+    Ok(())
+}
+
+/// One epoch over random sparse rows whose class depends on their literals; prints time and peak memory.
+pub(crate) fn sparse(n_rows: usize, n_literals: usize, n_ones: usize, n_nodes: usize) -> Outcome<()> {
+    let mut state = 1_u64;
+    let mut draw = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        ((u128::from(state) * below as u128) >> 64) as usize
+    };
+    let start = Instant::now();
+    let mut rows = SparseBuilder::new(n_literals);
+    let mut labels = Vec::with_capacity(n_rows);
+    let mut holding = Vec::new();
+    for _ in 0..n_rows {
+        holding.clear();
+        // The square of an even draw: some literals are much more frequent than others.
+        holding.extend((0..n_ones).map(|_| {
+            let share = draw(1 << 30) as f64 / f64::from(1 << 30);
+            (share * share * n_literals as f64) as u32
+        }));
+        rows.push(&holding)?;
+        labels.push(usize::from(holding.iter().any(|&literal| literal % 1000 == 7)));
+    }
+    let data = Dataset {
+        rows: rows.finish(),
+        literals: (0..n_literals).map(|at| Literal::new(format!("x{at}"))).collect(),
+        targets: Targets::Classes { labels, names: vec!["no".to_owned(), "yes".to_owned()] },
+        linear: None,
+    };
+    let made = start.elapsed().as_secs_f64();
+    let config = RrlConfig {
+        nodes: vec![n_nodes],
+        epochs: 1,
+        batch_size: 256,
+        penalty: Penalty { squares: 1e-7, ..Penalty::default() },
+        ..RrlConfig::default()
+    };
+    let start = Instant::now();
+    let mut losses = Vec::new();
+    let model = fit(&data, Objective::Classify, &config, |progress| {
+        losses.push(progress.loss);
+        ControlFlow::Continue(())
+    })?;
+    let seconds = start.elapsed().as_secs_f64();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).map_or("unknown", str::trim);
+    let result = json!({
+        "rows": n_rows, "literals": n_literals, "ones_a_row": n_ones, "nodes_a_kind": n_nodes,
+        "seconds_making_rows": made, "seconds": seconds, "rows_per_second": n_rows as f64 / seconds,
+        "peak_memory": peak, "first_loss": losses.first(), "epoch_loss": losses.last(),
+        "rules": model.rules().n_scored(),
+    });
+    println!("{result}");
+    Ok(())
+}
