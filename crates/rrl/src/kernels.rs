@@ -14,6 +14,7 @@
 #![allow(clippy::inline_always)]
 
 use crate::activation::Soft;
+use crate::patterns::Plan;
 use crate::real::Real;
 
 /// Nodes side by side in a block.
@@ -194,6 +195,133 @@ per_instruction_set! {
 }
 
 #[inline(always)]
+fn subtract<R: Real>(sum: &mut Lanes<R>, row: &Lanes<R>) {
+    for lane in 0..LANES {
+        sum.0[lane] -= row.0[lane];
+    }
+}
+
+#[inline(always)]
+fn pattern_sums_body<R: Real>(
+    plan: &Plan,
+    ids: &[u32],
+    zeros: bool,
+    terms: &[Lanes<R>],
+    table: &mut [Lanes<R>],
+    sums: &mut [Lanes<R>],
+) {
+    let n_groups = plan.literal_starts.len() - 1;
+    for group in 0..n_groups {
+        // Sum of the first pattern's predecessor, all literals off.
+        let mut sum = Lanes::default();
+        if zeros {
+            let literals = plan.literal_starts[group] as usize..plan.literal_starts[group + 1] as usize;
+            for &literal in &plan.literals[literals] {
+                add(&mut sum, &terms[literal as usize]);
+            }
+        }
+        for pattern in plan.starts[group] as usize..plan.starts[group + 1] as usize {
+            let flips = plan.flip_starts[pattern] as usize..plan.flip_starts[pattern + 1] as usize;
+            for &(literal, on) in &plan.flips[flips] {
+                if on == zeros {
+                    subtract(&mut sum, &terms[literal as usize]);
+                } else {
+                    add(&mut sum, &terms[literal as usize]);
+                }
+            }
+            table[pattern] = sum;
+        }
+    }
+    for (ids, sum) in ids.chunks_exact(n_groups).zip(sums) {
+        let (mut even, mut odd) = (Lanes::default(), Lanes::default());
+        let mut pairs = ids.chunks_exact(2);
+        for pair in &mut pairs {
+            add(&mut even, &table[pair[0] as usize]);
+            add(&mut odd, &table[pair[1] as usize]);
+        }
+        if let [last] = pairs.remainder() {
+            add(&mut even, &table[*last as usize]);
+        }
+        add(&mut even, &odd);
+        *sum = even;
+    }
+}
+
+per_instruction_set! {
+    /// As [`node_sums`], by the patterns of the rows.
+    ///
+    /// - `ids`: `[batch, n_groups]`; `table`: `[n_patterns]`, overwritten; `sums`: `[batch]`.
+    pattern_sums => pattern_sums_body(
+        plan: &Plan,
+        ids: &[u32],
+        zeros: bool,
+        terms: &[Lanes<R>],
+        table: &mut [Lanes<R>],
+        sums: &mut [Lanes<R>],
+    )
+}
+
+#[inline(always)]
+fn pattern_gather_body<R: Real>(
+    plan: &Plan,
+    ids: &[u32],
+    zeros: bool,
+    coefficients: &[Lanes<R>],
+    table: &mut [Lanes<R>],
+    picked: &mut [Lanes<R>],
+) {
+    let n_groups = plan.literal_starts.len() - 1;
+    table.fill(Lanes::default());
+    for (ids, row) in ids.chunks_exact(n_groups).zip(coefficients) {
+        for &id in ids {
+            add(&mut table[id as usize], row);
+        }
+    }
+    for group in 0..n_groups {
+        let mut sum = Lanes::default();
+        for pattern in &mut table[plan.starts[group] as usize..plan.starts[group + 1] as usize] {
+            add(&mut sum, pattern);
+            *pattern = sum;
+        }
+    }
+    for (literal, picked) in picked.iter_mut().enumerate() {
+        let group = plan.group_of[literal] as usize;
+        let first = plan.starts[group];
+        let mut sum = Lanes::default();
+        if zeros {
+            sum = table[plan.starts[group + 1] as usize - 1];
+        }
+        let intervals = plan.interval_starts[literal] as usize..plan.interval_starts[literal + 1] as usize;
+        for &(from, to) in &plan.intervals[intervals] {
+            let mut inside = table[to as usize - 1];
+            if from > first {
+                subtract(&mut inside, &table[from as usize - 1]);
+            }
+            if zeros {
+                subtract(&mut sum, &inside);
+            } else {
+                add(&mut sum, &inside);
+            }
+        }
+        *picked = sum;
+    }
+}
+
+per_instruction_set! {
+    /// Sum of the coefficients of the rows in which each literal counts, by the patterns of the rows.
+    ///
+    /// - `ids`: `[batch, n_groups]`; `table`: `[n_patterns]`, overwritten; `picked`: `[n_literals]`.
+    pattern_gather => pattern_gather_body(
+        plan: &Plan,
+        ids: &[u32],
+        zeros: bool,
+        coefficients: &[Lanes<R>],
+        table: &mut [Lanes<R>],
+        picked: &mut [Lanes<R>],
+    )
+}
+
+#[inline(always)]
 fn coefficients_body<R: Real, S: Soft<R>>(soft: S, upstream: &[Lanes<R>], sums: &mut [Lanes<R>]) {
     for (sum, upstream) in sums.iter_mut().zip(upstream) {
         for lane in 0..LANES {
@@ -240,6 +368,8 @@ pub(crate) struct WeightGradient<'a, R> {
     pub(crate) coefficients: &'a [Lanes<R>],
     /// Their sum, where sums may be completed from it.
     pub(crate) total: Option<&'a Lanes<R>>,
+    /// Their sum over the rows each input counts in, where already known: `[n_inputs]`.
+    pub(crate) picked: Option<&'a [Lanes<R>]>,
     /// Gradient of the penalty per unit of weight, for all weights or for each.
     pub(crate) decay: R,
     pub(crate) decay_each: Option<&'a [Lanes<R>]>,
@@ -250,9 +380,16 @@ pub(crate) struct WeightGradient<'a, R> {
 impl<R: Real> WeightGradient<'_, R> {
     #[inline(always)]
     fn of_input<S: Soft<R>>(&self, soft: S, input: usize, weights: &Lanes<R>) -> Lanes<R> {
-        let picks =
-            Picks { words: self.columns.row(input), n_bits: self.columns.n_bits, zeros: self.conjunction };
-        let mut gradient = sum_picked(self.coefficients, picks, self.total);
+        let mut gradient = if let Some(picked) = self.picked {
+            picked[input]
+        } else {
+            let picks = Picks {
+                words: self.columns.row(input),
+                n_bits: self.columns.n_bits,
+                zeros: self.conjunction,
+            };
+            sum_picked(self.coefficients, picks, self.total)
+        };
         if self.conjunction {
             for lane in 0..LANES {
                 gradient.0[lane] = -gradient.0[lane];
@@ -655,6 +792,7 @@ mod tests {
                     conjunction,
                     coefficients: &sums,
                     total: None,
+                    picked: None,
                     decay: R::from_f64(0.01),
                     decay_each: None,
                     decay_constant: R::ZERO,

@@ -10,6 +10,7 @@ mod matrix;
 mod metrics;
 mod model;
 mod network;
+mod patterns;
 mod program;
 mod published;
 mod real;

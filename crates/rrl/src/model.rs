@@ -15,6 +15,7 @@ use crate::loss::Objective;
 use crate::matrix::Matrix;
 use crate::metrics::{best_class, macro_f1, mean_reciprocal_rank, tune_bias};
 use crate::network::{Network, Wiring};
+use crate::patterns::Patterns;
 use crate::program::{Program, fill_from_rows};
 use crate::real::Real;
 use crate::rows::Rows;
@@ -209,14 +210,16 @@ pub fn fit(
         closed = copy;
         &closed
     };
+    let patterns = Patterns::find(&data.rows, &data.literals);
+    let patterns = patterns.as_ref();
     let mut train_all = || -> Result<Vec<Network>, RrlError> {
         let mut networks = Vec::new();
         for member in 0..config.committee {
             // Far apart, so that committees of neighbouring seeds share no member.
-            let seed = config.seed.wrapping_add(member as u64 * 0x9e37_79b9_7f4a_7c15);
+            let seed = config.seed.wrapping_add((member as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let config = RrlConfig { seed, ..config.clone() };
             let mut stopped = false;
-            networks.push(train(data, objective, &config, |report| {
+            networks.push(train(data, patterns, objective, &config, |report| {
                 let flow = progress(&Progress { member, ..report.clone() });
                 stopped = flow.is_break();
                 flow
@@ -252,13 +255,14 @@ pub fn fit(
 
 fn train(
     data: &Dataset,
+    patterns: Option<&Patterns>,
     objective: Objective,
     config: &RrlConfig,
     progress: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Network, RrlError> {
     match config.precision {
-        Precision::Single => train_in::<f32>(data, objective, config, progress),
-        Precision::Double => train_in::<f64>(data, objective, config, progress),
+        Precision::Single => train_in::<f32>(data, patterns, objective, config, progress),
+        Precision::Double => train_in::<f64>(data, patterns, objective, config, progress),
     }
 }
 
@@ -271,6 +275,7 @@ struct Best {
 
 fn train_in<R: Real>(
     data: &Dataset,
+    patterns: Option<&Patterns>,
     objective: Objective,
     config: &RrlConfig,
     mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
@@ -296,7 +301,7 @@ fn train_in<R: Real>(
         let n_batches = units.len().div_ceil(config.batch_size);
         let mut loss_sum = 0.0;
         for (at, batch) in units.chunks(config.batch_size).enumerate() {
-            let loss = trainer.step(data, batch, epoch)?;
+            let loss = trainer.step_by_patterns(data, patterns, batch, epoch)?;
             if !loss.is_finite() {
                 return Err(RrlError::Diverged { epoch, loss });
             }

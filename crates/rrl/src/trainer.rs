@@ -14,6 +14,7 @@ use crate::kernels::{self, Adam, BitRows, Bounds, LANES, Lanes, Updated, WeightG
 use crate::loss::{self, Batch, Evaluated, Objective};
 use crate::matrix::Matrix;
 use crate::network::{Network, UnionLayer, sources};
+use crate::patterns::{Patterns, Plan};
 use crate::real::Real;
 use crate::rows::{low_bits, transpose, words_of};
 use crate::rules::Logic;
@@ -39,6 +40,8 @@ pub struct Trainer<R> {
     n_steps: i32,
     n_rows: usize,
     scores: Vec<R>,
+    /// Patterns of the rows of the batch, `[batch, n_groups]`.
+    pattern_ids: Vec<u32>,
 }
 
 /// Parameters with their moments.
@@ -104,6 +107,9 @@ struct Block<R> {
     coefficients: Vec<Lanes<R>>,
     marked: Vec<Lanes<R>>,
     other: Vec<Lanes<R>>,
+    /// Sums of patterns, and what they come to for each literal.
+    table: Vec<Lanes<R>>,
+    picked: Vec<Lanes<R>>,
 }
 
 /// A block's part of the linear layer: `[n_outputs]`.
@@ -172,6 +178,8 @@ impl<R: Real> Block<R> {
             coefficients: Vec::new(),
             marked: Vec::new(),
             other: Vec::new(),
+            table: Vec::new(),
+            picked: Vec::new(),
         }
     }
 
@@ -229,13 +237,22 @@ struct Step<'a, R> {
     slope_lanes: &'a [Lanes<R>],
 }
 
+/// Inputs of a layer for a batch.
+#[derive(Clone, Copy)]
+struct Inputs<'a> {
+    rows: BitRows<'a>,
+    columns: BitRows<'a>,
+    /// Plan and patterns `[batch, n_groups]` of the rows, where known.
+    patterns: Option<(&'a Plan, usize, &'a [u32])>,
+}
+
 impl<R: Real> Step<'_, R> {
     fn decay(&self) -> R {
         decay_of(self.config)
     }
 
     /// Coefficients of a block: what comes down to its nodes, times the slopes of their soft truth.
-    fn coefficients(&self, block: &mut Block<R>, rows: BitRows<'_>, from_above: &[(&Layer<R>, usize)]) {
+    fn coefficients(&self, block: &mut Block<R>, inputs: Inputs<'_>, from_above: &[(&Layer<R>, usize)]) {
         block.upstream.clear();
         block.upstream.resize(self.n_rows, Lanes::default());
         for &(layer, offset) in from_above {
@@ -251,9 +268,20 @@ impl<R: Real> Step<'_, R> {
         }
         block.coefficients.clear();
         block.coefficients.resize(self.n_rows, Lanes::default());
-        let may_complete = self.config.weight_range.1 < 1.0;
-        let total = may_complete.then_some(&block.total);
-        kernels::node_sums(rows, block.conjunction, &block.terms, total, &mut block.coefficients);
+        if let Some((plan, n_patterns, ids)) = inputs.patterns {
+            block.table.resize(n_patterns, Lanes::default());
+            kernels::pattern_sums(
+                plan,
+                ids,
+                block.conjunction,
+                &block.terms,
+                &mut block.table,
+                &mut block.coefficients,
+            );
+        } else {
+            let total = may_complete(self.config).then_some(&block.total);
+            kernels::node_sums(inputs.rows, block.conjunction, &block.terms, total, &mut block.coefficients);
+        }
         with_soft!(self.config.activation, R, soft =>
             kernels::coefficients(soft, &block.upstream, &mut block.coefficients));
     }
@@ -284,6 +312,7 @@ impl<R: Real> Step<'_, R> {
             conjunction: block.conjunction,
             coefficients: &block.coefficients,
             total,
+            picked: None,
             decay: self.decay(),
             decay_each: block.decay_each.as_deref(),
             decay_constant: R::from_f64(self.config.penalty.absolutes),
@@ -291,23 +320,36 @@ impl<R: Real> Step<'_, R> {
     }
 
     /// Adam on the logical weights and the head of a block.
-    fn update(&self, block: &mut Block<R>, columns: BitRows<'_>) {
+    fn update(&self, block: &mut Block<R>, inputs: Inputs<'_>) {
         self.head_gradients(block);
         let bounds = bounds_of(self.config);
         let mut taken = std::mem::take(&mut block.weights);
         let [mut first, mut second, mut terms] =
             [&mut block.first, &mut block.second, &mut block.terms].map(std::mem::take);
         let (mut total, mut edges) = (block.total, std::mem::take(&mut block.edges));
-        // With the sum of all coefficients a long sum can be completed from a short one; in the published
-        // scheme sums are made as they stand.
-        let sum = (self.config.weight_range.1 < 1.0).then(|| {
-            let mut sum = Lanes::default();
+        let mut picked = std::mem::take(&mut block.picked);
+        let mut sum = None;
+        if let Some((plan, _, ids)) = inputs.patterns {
+            picked.resize(taken.len(), Lanes::default());
+            kernels::pattern_gather(
+                plan,
+                ids,
+                block.conjunction,
+                &block.coefficients,
+                &mut block.table,
+                &mut picked,
+            );
+        } else if may_complete(self.config) {
+            let mut total = Lanes::default();
             for row in &block.coefficients {
-                sum.0.iter_mut().zip(row.0).for_each(|(sum, value)| *sum += value);
+                total.0.iter_mut().zip(row.0).for_each(|(sum, value)| *sum += value);
             }
-            sum
-        });
-        let source = self.gradient_source(block, columns, sum.as_ref());
+            sum = Some(total);
+        }
+        let source = WeightGradient {
+            picked: inputs.patterns.is_some().then_some(&picked),
+            ..self.gradient_source(block, inputs.columns, sum.as_ref())
+        };
         let bounds = Bounds { visible: block.visible.as_deref(), ..bounds };
         let to = Updated {
             weights: &mut taken,
@@ -319,7 +361,7 @@ impl<R: Real> Step<'_, R> {
         };
         with_soft!(self.config.activation, R, soft => kernels::update(soft, source, self.adam, bounds, to));
         (block.weights, block.first, block.second, block.terms) = (taken, first, second, terms);
-        (block.total, block.edges) = (total, edges);
+        (block.total, block.edges, block.picked) = (total, edges, picked);
         if let Some(head) = &mut block.head {
             head.step(block.n_nodes, self.adam);
         }
@@ -335,6 +377,12 @@ impl<R: Real> Head<R> {
             }
         }
     }
+}
+
+/// Whether sums may be completed from totals, or made by patterns: not while a term can be infinite, and not
+/// in the published scheme, which makes sums as they stand.
+fn may_complete(config: &RrlConfig) -> bool {
+    config.weight_range.1 < 1.0
 }
 
 fn decay_of<R: Real>(config: &RrlConfig) -> R {
@@ -385,16 +433,12 @@ impl<R: Real> Layer<R> {
         transpose(&self.columns, self.n_inputs, n_rows, &mut self.rows);
     }
 
-    fn bits<'a>(
-        columns: &'a [u64],
-        rows: &'a [u64],
-        n_inputs: usize,
-        n_rows: usize,
-    ) -> (BitRows<'a>, BitRows<'a>) {
-        (
-            BitRows { words: columns, words_per_row: words_of(n_rows), n_bits: n_rows },
-            BitRows { words: rows, words_per_row: words_of(n_inputs), n_bits: n_inputs },
-        )
+    fn inputs<'a>(columns: &'a [u64], rows: &'a [u64], n_inputs: usize, n_rows: usize) -> Inputs<'a> {
+        Inputs {
+            columns: BitRows { words: columns, words_per_row: words_of(n_rows), n_bits: n_rows },
+            rows: BitRows { words: rows, words_per_row: words_of(n_inputs), n_bits: n_inputs },
+            patterns: None,
+        }
     }
 
     /// Gradient in what the layer reads, from the coefficients of its blocks.
@@ -501,6 +545,7 @@ impl<R: Real> Trainer<R> {
             n_steps: 0,
             n_rows: 0,
             scores: Vec::new(),
+            pattern_ids: Vec::new(),
         })
     }
 
@@ -618,6 +663,17 @@ impl<R: Real> Trainer<R> {
     /// # Panics
     /// If there is no such unit.
     pub fn step(&mut self, data: &Dataset, units: &[usize], epoch: usize) -> Result<f64, RrlError> {
+        self.step_by_patterns(data, None, units, epoch)
+    }
+
+    /// As [`Trainer::step`], with the patterns of the rows of `data` if they were found.
+    pub(crate) fn step_by_patterns(
+        &mut self,
+        data: &Dataset,
+        patterns: Option<&Patterns>,
+        units: &[usize],
+        epoch: usize,
+    ) -> Result<f64, RrlError> {
         self.check(data)?;
         if self.config.grafting == Grafting::Single {
             let gradients = self.gradients(data, units, epoch)?;
@@ -628,13 +684,24 @@ impl<R: Real> Trainer<R> {
         let evaluated = self.loss(data, &rows, &lists, epoch);
         let adam = self.next_adam(self.config.learning_rate_at(epoch));
         let slope_lanes = self.slope_lanes(&evaluated.slopes);
-        self.descend(&evaluated.slopes, &slope_lanes, adam);
+        let patterns = patterns.filter(|_| may_complete(&self.config) && !self.layers[0].negated);
+        self.pattern_ids.clear();
+        if let Some(patterns) = patterns {
+            rows.iter().for_each(|&row| self.pattern_ids.extend_from_slice(patterns.row(row)));
+        }
+        self.descend(patterns, &evaluated.slopes, &slope_lanes, adam);
         self.step_scalars(data, &rows, &evaluated, adam);
         Ok(evaluated.loss)
     }
 
     /// Backward pass and Adam on all blocks, top layer first.
-    fn descend(&mut self, slopes: &[R], slope_lanes: &[Lanes<R>], adam: Adam<R>) {
+    fn descend(
+        &mut self,
+        patterns: Option<&Patterns>,
+        slopes: &[R],
+        slope_lanes: &[Lanes<R>],
+        adam: Adam<R>,
+    ) {
         let parallel = self.parallel();
         let step = Step { config: &self.config, adam, n_rows: self.n_rows, slopes, slope_lanes };
         for at in (0..self.layers.len()).rev() {
@@ -648,18 +715,23 @@ impl<R: Real> Trainer<R> {
                 layer.n_conjunctions + layer.n_disjunctions,
             );
             let Layer { blocks, columns, rows, n_inputs, .. } = layer;
-            let (columns, rows) = Layer::<R>::bits(columns, rows, *n_inputs, self.n_rows);
+            let inputs = Layer::<R>::inputs(columns, rows, *n_inputs, self.n_rows);
             if at == 0 {
+                let inputs = Inputs {
+                    patterns: patterns
+                        .map(|found| (&found.plan, found.n_patterns, self.pattern_ids.as_slice())),
+                    ..inputs
+                };
                 each(parallel, blocks, |block| {
-                    step.coefficients(block, rows, &from_above);
-                    step.update(block, columns);
+                    step.coefficients(block, inputs, &from_above);
+                    step.update(block, inputs);
                 });
             } else {
-                each(parallel, blocks, |block| step.coefficients(block, rows, &from_above));
+                each(parallel, blocks, |block| step.coefficients(block, inputs, &from_above));
                 layer.input_gradients(self.n_rows, self.config.activation, parallel);
                 let Layer { blocks, columns, rows, n_inputs, .. } = layer;
-                let (columns, _) = Layer::<R>::bits(columns, rows, *n_inputs, self.n_rows);
-                each(parallel, blocks, |block| step.update(block, columns));
+                let inputs = Layer::<R>::inputs(columns, rows, *n_inputs, self.n_rows);
+                each(parallel, blocks, |block| step.update(block, inputs));
             }
         }
     }
@@ -782,12 +854,12 @@ impl<R: Real> Trainer<R> {
             );
             let to = &mut network.layers[at];
             let Layer { blocks, columns, rows, n_inputs, .. } = layer;
-            let (columns, rows) = Layer::<R>::bits(columns, rows, *n_inputs, self.n_rows);
+            let inputs = Layer::<R>::inputs(columns, rows, *n_inputs, self.n_rows);
             for block in blocks {
-                step.coefficients(block, rows, &from_above);
+                step.coefficients(block, inputs, &from_above);
                 step.head_gradients(block);
                 let mut gradients = vec![Lanes::default(); block.weights.len()];
-                let source = step.gradient_source(block, columns, None);
+                let source = step.gradient_source(block, inputs.columns, None);
                 with_soft!(self.config.activation, R, soft =>
                     kernels::weight_gradients(soft, source, &block.weights, &mut gradients));
                 let weights = if block.conjunction { &mut to.conjunctions } else { &mut to.disjunctions };
