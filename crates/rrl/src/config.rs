@@ -27,8 +27,8 @@ pub struct RrlConfig {
     pub negate_deeper: bool,
     /// Range of the first logical weights.
     pub initial: InitialWeights,
-    /// Literals that each node of the first layer starts with, drawn so that all get their turn, at weights
-    /// just above one half. With 0, as published, a network starts without rules and equal for all rows;
+    /// Literals that each disjunction of the first layer starts with (conjunctions at most one), drawn so
+    /// that all get their turn, at weights just above one half. With 0, as published, a network starts without rules and equal for all rows;
     /// with 1 it starts as a linear model of the literals.
     pub start_literals: usize,
     /// Networks trained from different seeds whose mean score is the model: one list with the rules of

@@ -459,7 +459,9 @@ fn start_with_literals(
     let mut turns: Vec<usize> = Vec::new();
     for node in 0..config.nodes[0] {
         for conjunction in [true, false] {
-            for _ in 0..config.start_literals {
+            // Several literals seldom hold together, so conjunctions start with one.
+            let n_start = if conjunction { config.start_literals.min(1) } else { config.start_literals };
+            for _ in 0..n_start {
                 if turns.is_empty() {
                     turns = (0..n_inputs).collect();
                     turns.shuffle(rng);
