@@ -220,6 +220,7 @@ fn pattern_sums_body<R: Real>(
                 add(&mut sum, &terms[literal as usize]);
             }
         }
+        #[allow(clippy::needless_range_loop)] // Two arrays run side by side.
         for pattern in plan.starts[group] as usize..plan.starts[group + 1] as usize {
             let flips = plan.flip_starts[pattern] as usize..plan.flip_starts[pattern + 1] as usize;
             for &(literal, on) in &plan.flips[flips] {
@@ -865,8 +866,8 @@ mod tests {
                     (0..LANES).for_each(|lane| expected[lane] += row.0[lane]);
                 }
             }
-            for lane in 0..LANES {
-                assert!((sum.0[lane] - expected[lane]).abs() < 1e-12);
+            for (found, expected) in sum.0.iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-12);
             }
         }
     }

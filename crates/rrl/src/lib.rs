@@ -1,4 +1,7 @@
 //! Rule-based Representation Learner.
+// Loops of one line at the end of a chain of iterators.
+#![allow(clippy::needless_for_each)]
+
 mod activation;
 mod config;
 mod data;

@@ -59,7 +59,7 @@ pub(crate) fn best_class(scores: &[f64]) -> usize {
 ///
 /// - `scores`: rows of `n_classes`.
 pub(crate) fn tune_bias<'a>(
-    scores: impl Iterator<Item = &'a [f64]> + Clone,
+    scores: &(impl Iterator<Item = &'a [f64]> + Clone),
     labels: &[usize],
     n_classes: usize,
 ) -> Vec<f64> {
@@ -152,7 +152,7 @@ mod tests {
     fn tuned_shifts_beat_every_shift_of_a_grid() {
         let scores = [[0.9, 0.1], [0.8, 0.3], [0.7, 0.4], [0.6, 0.5], [0.5, 0.6], [0.9, 0.2]];
         let labels = [0, 0, 1, 1, 1, 0];
-        let shifts = tune_bias(scores.iter().map(<[f64; 2]>::as_slice), &labels, 2);
+        let shifts = tune_bias(&scores.iter().map(<[f64; 2]>::as_slice), &labels, 2);
         let f1 = |shift: f64| {
             let predicted: Vec<usize> = scores.iter().map(|s| usize::from(s[1] + shift > s[0])).collect();
             macro_f1(&labels, &predicted)
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_shift_is_kept_where_none_is_better() {
         let scores = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-        let shifts = tune_bias(scores.iter().map(<[f64; 3]>::as_slice), &[0, 1, 2], 3);
+        let shifts = tune_bias(&scores.iter().map(<[f64; 3]>::as_slice), &[0, 1, 2], 3);
         assert_eq!(shifts, [0.0; 3]);
     }
 

@@ -147,6 +147,9 @@ impl RrlModel {
     }
 
     /// The saved form: JSON, with the rule list in the form of [`RuleList::to_json`] under `rules`.
+    ///
+    /// # Panics
+    /// Never: plain numbers and strings can be written.
     pub fn to_json(&self) -> String {
         let rules = serde_json::from_str(&self.rules.to_json()).expect("just written");
         let saved =
@@ -311,7 +314,7 @@ fn train_in<R: Real>(
             if let (Some(held_out), Some(selection)) = (&held_out, config.selection) {
                 let last = epoch_done && epoch + 1 == config.epochs;
                 if n_steps % selection.every == 0 || last {
-                    keep_better(&mut best, trainer.network(), held_out, objective)?;
+                    keep_better(&mut best, trainer.network(), held_out, objective);
                 }
             }
             if epoch_done || (at + 1) % STEPS_PER_REPORT == 0 {
@@ -327,7 +330,7 @@ fn train_in<R: Real>(
                 };
                 if progress(&report).is_break() {
                     if let Some(held_out) = &held_out {
-                        keep_better(&mut best, trainer.network(), held_out, objective)?;
+                        keep_better(&mut best, trainer.network(), held_out, objective);
                     }
                     break 'epochs;
                 }
@@ -361,16 +364,11 @@ fn add_tuned_bias(network: &mut Network, data: &Dataset) {
     let Targets::Classes { labels, names } = &data.targets else { return };
     let scores = network_scores(network, data);
     let rows = (0..scores.n_rows()).map(|row| scores.row(row));
-    let shifts = tune_bias(rows, labels, names.len());
+    let shifts = tune_bias(&rows, labels, names.len());
     network.bias.iter_mut().zip(shifts).for_each(|(bias, shift)| *bias += shift);
 }
 
-fn keep_better(
-    best: &mut Option<Best>,
-    network: Network,
-    held_out: &Dataset,
-    objective: Objective,
-) -> Result<(), RrlError> {
+fn keep_better(best: &mut Option<Best>, network: Network, held_out: &Dataset, objective: Objective) {
     let scores = network_scores(&network, held_out);
     let all_rows: Vec<usize> = (0..scores.n_rows()).collect();
     let lists: Vec<usize> = (0..held_out.targets.n_units()).collect();
@@ -394,7 +392,6 @@ fn keep_better(
     if better {
         *best = Some(Best { quality, loss, network });
     }
-    Ok(())
 }
 
 /// Random weights of a range that suits the data, then seeds.

@@ -20,6 +20,7 @@ const MOST_PATTERNS: usize = 256;
 
 /// Patterns of the rows of a data set.
 #[derive(Debug)]
+#[allow(clippy::struct_field_names)] // `n_patterns` is the term everywhere.
 pub(crate) struct Patterns {
     pub(crate) n_groups: usize,
     pub(crate) n_patterns: usize,

@@ -138,7 +138,7 @@ fn extract_layer(
         match source {
             None => read.extend((0..literals.len()).map(|literal| Some((k, literal)))),
             Some(source) => {
-                read.extend(below[source].rule_of_node.iter().map(|rule| rule.map(|rule| (k, rule))))
+                read.extend(below[source].rule_of_node.iter().map(|rule| rule.map(|rule| (k, rule))));
             }
         }
     }

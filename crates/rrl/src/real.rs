@@ -45,14 +45,18 @@ pub trait Real:
     /// The same value in double precision.
     fn to_f64(self) -> f64;
     /// Square root.
+    #[must_use]
     fn sqrt(self) -> Self;
     /// e to this power.
+    #[must_use]
     fn exp(self) -> Self;
     /// Natural logarithm for values `>= 0` (0 gives minus infinity, infinity itself).
     ///
     /// The `f32` version is a short series that compilers can turn into vector instructions.
+    #[must_use]
     fn ln(self) -> Self;
     /// This value to a real power.
+    #[must_use]
     fn powf(self, power: Self) -> Self;
 }
 

@@ -16,6 +16,7 @@ use crate::error::RrlError;
 /// # Ok::<(), rrl::RrlError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_field_names)] // `n_rows` is the term everywhere.
 pub struct Rows {
     n_rows: usize,
     n_literals: usize,
@@ -78,7 +79,7 @@ impl Rows {
                 expected: n_rows * n_words,
             });
         }
-        if n_literals % 64 != 0 {
+        if !n_literals.is_multiple_of(64) {
             for row in words.chunks_exact_mut(n_words) {
                 row[n_words - 1] &= low_bits(n_literals % 64);
             }
@@ -341,7 +342,8 @@ mod tests {
     #[test]
     fn transposing_swaps_rows_and_columns() {
         let (n_rows, n_columns) = (100, 70);
-        let bit = |row: usize, column: usize| (row * 37 + column * column * 11 + row * column) % 3 == 0;
+        let bit =
+            |row: usize, column: usize| (row * 37 + column * column * 11 + row * column).is_multiple_of(3);
         let mut from = vec![0; n_rows * 2];
         for row in 0..n_rows {
             for column in 0..n_columns {

@@ -333,7 +333,7 @@ impl RuleList {
         for &(network, scale) in networks {
             add_network(network, scale, outputs.len(), &mut book, &mut weights, &mut bias, &mut linear)?;
         }
-        let rules = book
+        let rules: Vec<Rule> = book
             .rules
             .into_iter()
             .zip(weights)
@@ -347,7 +347,7 @@ impl RuleList {
             .zip(linear)
             .map(|(name, weight)| LinearTerm { name: name.clone(), weight })
             .collect();
-        Self::new(literals.to_vec(), outputs.to_vec(), bias, tidy(rules), linear)
+        Self::new(literals.to_vec(), outputs.to_vec(), bias, tidy(&rules), linear)
     }
 
     /// The literals, in the order rows give their values.
@@ -617,7 +617,7 @@ impl RuleList {
             }
             rule.support = Some(count as f64 / rows.n_rows() as f64);
         }
-        Self::new(self.literals.clone(), self.outputs.clone(), bias, tidy(rules), self.linear.clone())
+        Self::new(self.literals.clone(), self.outputs.clone(), bias, tidy(&rules), self.linear.clone())
     }
 
     /// What a rule says, sub-rules in brackets.
@@ -665,7 +665,7 @@ impl RuleList {
     /// - `statistics`: of all rules, to show precision and lift of the class a rule speaks for.
     pub fn to_markdown(&self, statistics: Option<&[RuleStatistics]>) -> String {
         let mut text = String::from("| rule |");
-        self.outputs.iter().for_each(|output| text.push_str(&format!(" {output} |")));
+        self.outputs.iter().for_each(|output| text.extend([" ", output, " |"]));
         text.push_str(" support |");
         if statistics.is_some() {
             text.push_str(" precision | lift |");
@@ -673,7 +673,9 @@ impl RuleList {
         text.push_str("\n|---|");
         text.push_str(&"---|".repeat(self.outputs.len() + 1 + if statistics.is_some() { 2 } else { 0 }));
         text.push_str("\n| (every row) |");
-        self.bias.iter().for_each(|bias| text.push_str(&format!(" {bias:+.4} |")));
+        for bias in &self.bias {
+            let _ = write!(text, " {bias:+.4} |");
+        }
         text.push_str(if statistics.is_some() { " | | |\n" } else { " |\n" });
         for term in &self.linear {
             let _ = writeln!(text, "| {} (times its value) | {:+.4} | |", term.name, term.weight);
@@ -698,7 +700,7 @@ impl RuleList {
         live.into_iter().for_each(|rule| line(rule, &mut text));
         if !dormant.is_empty() {
             text.push_str("\nNever held in training, kept because a new row may meet them:\n\n| rule |");
-            self.outputs.iter().for_each(|output| text.push_str(&format!(" {output} |")));
+            self.outputs.iter().for_each(|output| text.extend([" ", output, " |"]));
             text.push_str(if statistics.is_some() {
                 " support | precision | lift |\n|---|"
             } else {
@@ -718,6 +720,9 @@ impl RuleList {
     }
 
     /// The saved form: JSON of the current version, made for reading and editing.
+    ///
+    /// # Panics
+    /// Never: plain numbers and strings can be written.
     pub fn to_json(&self) -> String {
         let rules = (0..self.rules.len())
             .map(|at| {
@@ -867,7 +872,7 @@ fn compile(n_literals: usize, rules: &[Rule], order: &[usize], bias: &[f64]) -> 
 
 /// Drops rules that no score depends on, and sorts: scored rules by their largest absolute weight, then
 /// the others.
-fn tidy(rules: Vec<Rule>) -> Vec<Rule> {
+fn tidy(rules: &[Rule]) -> Vec<Rule> {
     let mut used: Vec<bool> = rules.iter().map(|rule| !rule.weights.is_empty()).collect();
     let mut open: Vec<usize> = (0..rules.len()).filter(|&rule| used[rule]).collect();
     while let Some(rule) = open.pop() {

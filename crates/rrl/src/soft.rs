@@ -156,9 +156,9 @@ impl LogicLayer {
             for (input, &value) in inputs.row(row).iter().enumerate() {
                 let mark = self.mark(value);
                 let mut of_input = 0.0;
-                for node in 0..n_nodes {
+                for (node, &sum) in sums.iter().enumerate() {
                     let weight = self.weights.at(input, node);
-                    let (in_weight, in_input) = self.derivatives(mark, weight, sums[node]);
+                    let (in_weight, in_input) = self.derivatives(mark, weight, sum);
                     gradients.weights.row_mut(input)[node] += sign * upstream.at(row, node) * in_weight;
                     of_input += upstream.at(row, node) * in_input;
                 }

@@ -207,13 +207,13 @@ fn random_cuts(values: &[f64], n_cuts: usize, cuts: Cuts, rng: &mut Xoshiro256Pl
     let Some((mean, deviation)) = moments(values).filter(|(_, deviation)| *deviation > 0.0) else {
         return Vec::new();
     };
-    let mut draw = || match cuts {
-        Cuts::Even { low, high } => low + (high - low) * rng.random::<f64>(),
-        // Box and Muller's transform; 1 - u keeps the logarithm finite.
-        _ => {
-            let (radius, angle) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
-            (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+    let mut draw = || {
+        if let Cuts::Even { low, high } = cuts {
+            return low + (high - low) * rng.random::<f64>();
         }
+        // Box and Muller's transform; 1 - u keeps the logarithm finite.
+        let (radius, angle) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
+        (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
     };
     (0..n_cuts).map(|_| mean + deviation * draw()).collect()
 }

@@ -188,7 +188,7 @@ impl<R: Real> Block<R> {
         let n_words = columns.words_per_row;
         self.nodes.clear();
         self.nodes.resize(self.n_nodes * n_words, if self.conjunction { u64::MAX } else { 0 });
-        if self.conjunction && columns.n_bits % 64 != 0 {
+        if self.conjunction && !columns.n_bits.is_multiple_of(64) {
             let last = low_bits(columns.n_bits % 64);
             self.nodes.iter_mut().skip(n_words - 1).step_by(n_words).for_each(|word| *word = last);
         }
@@ -814,7 +814,7 @@ impl<R: Real> Trainer<R> {
             .iter()
             .flat_map(|layer| [&layer.conjunctions, &layer.disjunctions])
             .chain([&network.head])
-            .flat_map(|weights| weights.values())
+            .flat_map(Matrix::values)
             .map(|weight| weight * weight)
             .sum();
         let parameters = if self.config.grafting == Grafting::Single {

@@ -1,5 +1,7 @@
 //! Agreement with numbers made by the authors' implementation (`oracles/README.md`).
 
+#![allow(clippy::needless_for_each)]
+
 use std::path::PathBuf;
 
 use rrl::{

@@ -1,5 +1,7 @@
 //! Gradients, tasks, knowledge, reproducibility, refusals: what holds for any training run.
 
+#![allow(clippy::needless_for_each)]
+
 use std::ops::ControlFlow;
 
 use rrl::{
@@ -1264,4 +1266,94 @@ fn files_of_every_version_open_and_damaged_ones_do_not() {
         "rule 0: it has 2 weights, there are 1 outputs; correct or remove it"
     );
     assert!(list("").starts_with("not a readable rule list: "));
+}
+
+/// Random damage to saved lists: a small part of what the fuzz target (`fuzz/`) does at length.
+mod damaged_files {
+    use proptest::prelude::*;
+    use rrl::{Matrix, Rows, RrlModel, RuleList};
+
+    fn served(text: &str) -> Result<(), TestCaseError> {
+        let _ = RrlModel::from_json(text);
+        let Ok(list) = RuleList::from_json(text) else { return Ok(()) };
+        prop_assert_eq!(&RuleList::from_json(&list.to_json()).unwrap(), &list);
+        let row = vec![true; list.literals().len()];
+        let linear = vec![0.5; list.linear().len()];
+        let explained = list.explain(&row, &linear).unwrap();
+        let rows = Rows::from_bools(row.len(), &[&row]).unwrap();
+        let scores = list.scores(&rows, &Matrix::new(1, linear.len(), linear).unwrap()).unwrap();
+        for (a, b) in explained.scores.iter().zip(scores.row(0)) {
+            prop_assert!((a - b).abs() <= 1e-9 * a.abs().max(1.0) || !a.is_finite());
+        }
+        prop_assert!(!list.to_string().is_empty() && !list.to_markdown(None).is_empty());
+        Ok(())
+    }
+
+    fn seeds() -> Vec<String> {
+        ["rules_v1.json", "rules_v2.json", "model_v1.json"]
+            .map(|name| {
+                std::fs::read_to_string(format!("{}/tests/files/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+            })
+            .to_vec()
+    }
+
+    const PIECES: [&str; 14] = [
+        "0",
+        "1",
+        "9",
+        "-1",
+        "1e308",
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        "null",
+        "{\"rule\": 1}",
+        "{\"not_rule\": 0}",
+        ",",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn are_refused_or_served(
+            seed in 0..3_usize,
+            edits in prop::collection::vec((any::<prop::sample::Index>(), 0..PIECES.len(), any::<bool>()), 1..5),
+        ) {
+            let mut text = seeds()[seed].clone();
+            for (place, piece, insert) in edits {
+                let at = place.index(text.len());
+                let end = if insert { at } else { at + 1 };
+                if text.is_char_boundary(at) && text.is_char_boundary(end) {
+                    text.replace_range(at..end, PIECES[piece]);
+                }
+            }
+            served(&text)?;
+        }
+
+        #[test]
+        fn of_random_rules_are_refused_or_served(
+            terms in prop::collection::vec(prop::collection::vec((0..4_u8, 0..6_usize), 0..4), 0..6),
+        ) {
+            let rules: Vec<String> = terms
+                .iter()
+                .map(|terms| {
+                    let terms: Vec<String> = terms
+                        .iter()
+                        .map(|(kind, at)| match kind {
+                            0 => at.to_string(),
+                            1 => format!("{{\"not\": {at}}}"),
+                            2 => format!("{{\"rule\": {at}}}"),
+                            _ => format!("{{\"not_rule\": {at}}}"),
+                        })
+                        .collect();
+                    format!("{{\"logic\": \"or\", \"literals\": [{}], \"weight\": 1.5}}", terms.join(", "))
+                })
+                .collect();
+            let literals = vec!["{\"name\": \"a\"}"; 5].join(", ");
+            served(&format!("{{\"bias\": 0.5, \"literals\": [{literals}], \"rules\": [{}]}}", rules.join(", ")))?;
+        }
+    }
 }

@@ -97,7 +97,7 @@ impl Options {
                 "--name" => options.name = Some(value()?),
                 "--progress" => options.progress = true,
                 table if !table.starts_with("--") && options.table.is_empty() => {
-                    table.clone_into(&mut options.table)
+                    table.clone_into(&mut options.table);
                 }
                 unknown => return Err(format!("unknown argument {unknown}\n{USAGE}").into()),
             }
@@ -127,8 +127,11 @@ pub(crate) fn with_settings<T: serde::Serialize + serde::de::DeserializeOwned>(
     Ok(serde_json::from_value(value)?)
 }
 
+/// A fold with its training and test rows.
+type Split = (usize, Vec<usize>, Vec<usize>);
+
 /// Training and test rows of each fold, both in the shuffled order of the fold file.
-fn splits(options: &Options, n_rows: usize) -> Outcome<Vec<(usize, Vec<usize>, Vec<usize>)>> {
+fn splits(options: &Options, n_rows: usize) -> Outcome<Vec<Split>> {
     let Some(path) = &options.folds else {
         let all: Vec<usize> = (0..n_rows).collect();
         return Ok(vec![(0, all.clone(), all)]);

@@ -1,5 +1,8 @@
 //! A complexity plot as SVG.
 
+// A picture is written once.
+#![allow(clippy::format_push_string)]
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
