@@ -107,7 +107,7 @@ pub struct Penalty {
 
 impl Default for Penalty {
     fn default() -> Self {
-        Self { squares: 1e-5, absolutes: 0.0, all_parameters: false }
+        Self { squares: 1e-6, absolutes: 0.0, all_parameters: false }
     }
 }
 
@@ -189,7 +189,7 @@ impl Default for RrlConfig {
             negate_first: false,
             negate_deeper: true,
             initial: InitialWeights::PerInput(4.0),
-            start_literals: 0,
+            start_literals: 1,
             committee: 1,
             weight_range: (1e-3, 0.999),
             temperature: 0.1,
@@ -217,10 +217,11 @@ impl RrlConfig {
     pub fn published() -> Self {
         Self {
             activation: Activation::PRODUCT,
+            start_literals: 0,
             initial: InitialWeights::Half,
             weight_range: (0.0, 1.0),
             temperature: 1.0,
-            penalty: Penalty { squares: 1e-4, ..Penalty::default() },
+            penalty: Penalty { squares: 1e-4, absolutes: 0.0, all_parameters: false },
             decay: (0.75, 200),
             epochs: 401,
             batch_size: 32,

@@ -1,6 +1,7 @@
 //! Agreement with numbers made by the authors' implementation (`oracles/README.md`).
 
-#![allow(clippy::needless_for_each)]
+// Everything here is a test.
+#![allow(clippy::unwrap_used, clippy::needless_for_each)]
 
 use std::path::PathBuf;
 

@@ -1,6 +1,7 @@
 //! Gradients, tasks, knowledge, reproducibility, refusals: what holds for any training run.
 
-#![allow(clippy::needless_for_each)]
+// Everything here is a test.
+#![allow(clippy::unwrap_used, clippy::needless_for_each)]
 
 use std::ops::ControlFlow;
 
@@ -282,13 +283,13 @@ fn blocked_kernels_graft_as_written_out() {
                 let mut slopes = Matrix::zeros(70, 2);
                 let Targets::Classes { labels, .. } = &data.targets else { unreachable!() };
                 let temperature = network.log_temperature.exp();
-                for row in 0..70 {
+                for (row, &label) in labels.iter().enumerate() {
                     let powers: Vec<f64> =
                         found.scores.row(row).iter().map(|score| (score / temperature).exp()).collect();
                     let sum: f64 = powers.iter().sum();
-                    for class in 0..2 {
-                        let wanted = f64::from(u8::from(labels[row] == class));
-                        slopes.row_mut(row)[class] = (powers[class] / sum - wanted) / 70.0 / temperature;
+                    for (class, power) in powers.iter().enumerate() {
+                        let wanted = f64::from(u8::from(label == class));
+                        slopes.row_mut(row)[class] = (power / sum - wanted) / 70.0 / temperature;
                     }
                 }
                 let expected = grafted_by_hand(&network, &data.rows, &slopes, activation);
@@ -1352,7 +1353,7 @@ mod damaged_files {
                     format!("{{\"logic\": \"or\", \"literals\": [{}], \"weight\": 1.5}}", terms.join(", "))
                 })
                 .collect();
-            let literals = vec!["{\"name\": \"a\"}"; 5].join(", ");
+            let literals = ["{\"name\": \"a\"}"; 5].join(", ");
             served(&format!("{{\"bias\": 0.5, \"literals\": [{literals}], \"rules\": [{}]}}", rules.join(", ")))?;
         }
     }
