@@ -677,3 +677,62 @@ fn extracted_and_printed_rules_match() {
         );
     }
 }
+
+/// Reads an oracle that is not shipped from the shared data beside a checkout; says so where it is absent.
+fn shared_oracle(name: &str) -> Option<Value> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/oracles/rrl").join(name);
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        let mut stderr = std::io::stderr();
+        std::io::Write::write_all(&mut stderr, format!("SKIPPED: {} is absent\n", path.display()).as_bytes())
+            .unwrap();
+        return None;
+    };
+    Some(serde_json::from_str(&text).unwrap())
+}
+
+#[test]
+fn trained_reference_models_are_served_as_printed() {
+    let Some(oracle) = shared_oracle("trained_models.json") else { return };
+    for case in oracle.as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let dims = case["dims"].as_array().unwrap();
+        let n_discrete = size(&dims[0][0]);
+        let names = strings(&case["X_names"]);
+        let state = &case["state"];
+        let cuts = state["layer_list.0.cl"].is_array().then(|| matrix(&state["layer_list.0.cl"]));
+        let scale = scales(case, &names, n_discrete);
+        let n_layers = dims.len() - 3;
+        let width = matrix(&state["layer_list.1.con_layer.W"]).n_rows();
+        let negate = width > n_discrete + cuts.as_ref().map_or(0, |cuts| 2 * cuts.values().len());
+        let literals = published_literals(n_discrete, negate, cuts.as_ref(), &names, &|at| scale[at]);
+        let negated: Vec<bool> = (0..n_layers).map(|at| at > 0).collect();
+        let network = network(state, literals.len(), &negated, false, "");
+        let outputs = strings(&case["y_names"]);
+        let list = RuleList::from_network(&network, &literals, &outputs, &[], 1.0).unwrap();
+        let rows =
+            encode(&literals, &table(&matrix(&case["X_test_first50"]), &names), Unseen::Ignore).unwrap();
+        let scores = list.scores(&rows, &Matrix::default()).unwrap();
+        close(scores.values(), matrix(&case["logits_first50"]).values(), 1e-5, &format!("{name}, logits"));
+        // Every printed rule is in the list with its weights. The print keeps a conjunction and a
+        // disjunction of one literal apart, the list adds them up.
+        let mut printed: std::collections::BTreeMap<String, Vec<f64>> = std::collections::BTreeMap::new();
+        for line in case["printed_rules"].as_str().unwrap().lines().skip(1).filter(|line| line.contains('\t'))
+        {
+            let cells: Vec<&str> = line.split('\t').collect();
+            let weights = cells[1..=outputs.len()].iter().map(|cell| cell.parse::<f64>().unwrap());
+            let sums = printed
+                .entry(cells[outputs.len() + 2].to_owned())
+                .or_insert_with(|| vec![0.0; outputs.len()]);
+            sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += weight);
+        }
+        assert!(!printed.is_empty(), "{name}");
+        for (text, weights) in &printed {
+            let same: Vec<usize> = (0..list.rules().len()).filter(|&rule| list.text(rule) == *text).collect();
+            assert!(!same.is_empty(), "{name}: `{text}` is not in the list");
+            for (output, weight) in weights.iter().enumerate() {
+                let found: f64 = same.iter().map(|&rule| list.rules()[rule].weights[output]).sum();
+                assert!((found - weight).abs() < 2e-4, "{name}: `{text}` weighs {found}, printed {weight}");
+            }
+        }
+    }
+}
