@@ -325,9 +325,13 @@ per_instruction_set! {
 #[inline(always)]
 fn coefficients_body<R: Real, S: Soft<R>>(soft: S, upstream: &[Lanes<R>], sums: &mut [Lanes<R>]) {
     for (sum, upstream) in sums.iter_mut().zip(upstream) {
+        // Copies of fixed length keep the compiler from going across rows, which costs gathers.
+        let (given, upstream) = (std::hint::black_box(*sum), *upstream);
+        let mut product = Lanes::default();
         for lane in 0..LANES {
-            sum.0[lane] = upstream.0[lane] * soft.slope(sum.0[lane]);
+            product.0[lane] = upstream.0[lane] * soft.slope(given.0[lane]);
         }
+        *sum = product;
     }
 }
 
