@@ -64,9 +64,9 @@ def main():
             output(command + (["--nlaf"] if activation == "nlaf" else []), cwd=options.reference)
         results.append({"activation": activation, "nodes": nodes, "one_thread": one, "two_threads": two, "torch_same_run": torch,
                         "recorded": {"train": train, "inference": inference}})
-        rate, busy, served = (one[key] for key in ("train_rows_per_second", "train_rows_per_busy_second", "inference_rows_per_second"))
+        rate, busy, served = (one[key] for key in ("train_rows_per_second", "train_rows_per_busy_second", "inference_rows_per_busy_second"))
         same = f"{busy / torch['train_rows_per_busy_second']:.0f}x" if torch else "-"
-        same_served = f"{served / torch['inference_rows_per_second']:.0f}x" if torch else "-"
+        same_served = f"{served / torch['inference_rows_per_busy_second']:.0f}x" if torch else "-"
         lines.append(f"| {activation} 5@{nodes} | {rate:,.0f} | {busy:,.0f} | {train:,} | {rate / train:.0f}x | **{busy / train:.0f}x** | {GOALS[activation, nodes]}x | {same} | "
                      f"{two['train_rows_per_second'] / rate:.2f}x | {served:,.0f} | {inference:,} | **{served / inference:.0f}x** | {same_served} |")
         print(lines[-1], flush=True)
@@ -82,7 +82,7 @@ def main():
             "cells of the table here, from encoded rows in PyTorch; a trained list has fewer rules than the network has nodes. A busy "
             "second is one the thread had a core: on a machine shared with others fewer of them pass. Two threads are compared by "
             "wall time, which says little while other work holds the second core.", "",
-            "| network | training, wall | busy | recorded | ratio, wall | ratio, busy | goal | same run, busy | 2 threads | inference | recorded | ratio (goal 20x) | same run |",
+            "| network | training, wall | busy | recorded | ratio, wall | ratio, busy | goal | same run, busy | 2 threads | inference, busy | recorded | ratio (goal 20x) | same run, busy |",
             "|---|---|---|---|---|---|---|---|---|---|---|---|---|", *lines]
     if sparse:
         text += ["", "## 1,000,000 sparse rows", "",

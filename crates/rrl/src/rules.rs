@@ -664,53 +664,48 @@ impl RuleList {
     ///
     /// - `statistics`: of all rules, to show precision and lift of the class a rule speaks for.
     pub fn to_markdown(&self, statistics: Option<&[RuleStatistics]>) -> String {
-        let mut text = String::from("| rule |");
-        self.outputs.iter().for_each(|output| text.extend([" ", output, " |"]));
-        text.push_str(" support |");
-        if statistics.is_some() {
-            text.push_str(" precision | lift |");
-        }
-        text.push_str("\n|---|");
-        text.push_str(&"---|".repeat(self.outputs.len() + 1 + if statistics.is_some() { 2 } else { 0 }));
-        text.push_str("\n| (every row) |");
+        let n_extra = if statistics.is_some() { 3 } else { 1 };
+        let mut header = String::from("| rule |");
+        self.outputs.iter().for_each(|output| header.extend([" ", output, " |"]));
+        header.push_str(if statistics.is_some() { " support | precision | lift |" } else { " support |" });
+        header.push_str("\n|---|");
+        header.push_str(&"---|".repeat(self.outputs.len() + n_extra));
+        header.push('\n');
+        let mut text = header.clone();
+        text.push_str("| (every row) |");
         for bias in &self.bias {
             let _ = write!(text, " {bias:+.4} |");
         }
-        text.push_str(if statistics.is_some() { " | | |\n" } else { " |\n" });
+        let _ = writeln!(text, "{}", " |".repeat(n_extra));
         for term in &self.linear {
-            let _ = writeln!(text, "| {} (times its value) | {:+.4} | |", term.name, term.weight);
+            let blank = " |".repeat(n_extra);
+            let _ = writeln!(text, "| {} (times its value) | {:+.4} |{blank}", term.name, term.weight);
         }
-        let line = |rule: usize, text: &mut String| {
-            let shown = self.text(rule).replace('|', "\\|");
-            let _ = write!(text, "| {shown} |");
-            self.rules[rule].weights.iter().for_each(|weight| {
-                let _ = write!(text, " {weight:+.4} |");
-            });
-            let support = statistics.map(|all| all[rule].support).or(self.rules[rule].support);
-            let _ = write!(text, " {} |", support.map_or(String::new(), |support| format!("{support:.4}")));
-            if let Some(found) = statistics.map(|all| &all[rule]) {
-                let output = self.spoken_for(rule);
-                let _ = write!(text, " {:.4} | {:.2} |", found.precision[output], found.lift[output]);
-            }
-            text.push('\n');
-        };
         let (dormant, live): (Vec<usize>, Vec<usize>) = (0..self.rules.len())
             .filter(|&rule| !self.rules[rule].weights.is_empty())
             .partition(|&rule| self.rules[rule].support == Some(0.0));
-        live.into_iter().for_each(|rule| line(rule, &mut text));
+        live.into_iter().for_each(|rule| self.write_markdown_rule(rule, statistics, &mut text));
         if !dormant.is_empty() {
-            text.push_str("\nNever held in training, kept because a new row may meet them:\n\n| rule |");
-            self.outputs.iter().for_each(|output| text.extend([" ", output, " |"]));
-            text.push_str(if statistics.is_some() {
-                " support | precision | lift |\n|---|"
-            } else {
-                " support |\n|---|"
-            });
-            text.push_str(&"---|".repeat(self.outputs.len() + 1 + if statistics.is_some() { 2 } else { 0 }));
-            text.push('\n');
-            dormant.into_iter().for_each(|rule| line(rule, &mut text));
+            text.push_str("\nNever held in training, kept because a new row may meet them:\n\n");
+            text.push_str(&header);
+            dormant.into_iter().for_each(|rule| self.write_markdown_rule(rule, statistics, &mut text));
         }
         text
+    }
+
+    fn write_markdown_rule(&self, rule: usize, statistics: Option<&[RuleStatistics]>, text: &mut String) {
+        let shown = self.text(rule).replace('|', "\\|");
+        let _ = write!(text, "| {shown} |");
+        for weight in &self.rules[rule].weights {
+            let _ = write!(text, " {weight:+.4} |");
+        }
+        let support = statistics.map(|all| all[rule].support).or(self.rules[rule].support);
+        let _ = write!(text, " {} |", support.map_or(String::new(), |support| format!("{support:.4}")));
+        if let Some(found) = statistics.map(|all| &all[rule]) {
+            let output = self.spoken_for(rule);
+            let _ = write!(text, " {:.4} | {:.2} |", found.precision[output], found.lift[output]);
+        }
+        text.push('\n');
     }
 
     /// The output a rule raises most.

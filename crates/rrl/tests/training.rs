@@ -1165,7 +1165,7 @@ fn a_list_edited_by_hand_is_served() {
     assert_eq!(
         list.with_support(&rows).unwrap().to_markdown(Some(&statistics)),
         "| rule | score | support | precision | lift |\n|---|---|---|---|---|\n\
-         | (every row) | +0.5000 | | | |\n| bm25 (times its value) | +0.2500 | |\n\
+         | (every row) | +0.5000 | | | |\n| bm25 (times its value) | +0.2500 | | | |\n\
          | same decade & same genre | +2.0000 | 0.5000 | 1.0000 | 2.00 |\n\
          | ~(same decade & same genre) \\| conflict | -1.0000 | 0.5000 | 0.0000 | 0.00 |\n"
     );
