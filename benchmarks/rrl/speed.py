@@ -78,8 +78,8 @@ def main():
             "Made by `python benchmarks/rrl/speed.py --uci ../shared/data/uci --work /tmp/rrl-uci`.",
             f"Machine: {cpu}, {os.cpu_count()} cores shared with other work (load average {load:.1f} at the start); {datetime.date.today()}.",
             "Rows a second, one thread, `adult` (32,561 rows), batch 64. Recorded: the authors' PyTorch code on a machine of the same kind, "
-            "measured apart. Same run: the same tensor operations in PyTorch (`torch_layers.py`) right beside. Inference starts from the "
-            "cells of the table here, from encoded rows in PyTorch, and is the best of many passes of both; a trained list has fewer rules than the network has nodes. A busy "
+            "measured apart. Same run: the same tensor operations in PyTorch (`torch_layers.py`) right beside. Inference is of "
+            "encoded rows, the best of many passes of both; a trained list has fewer rules than the network has nodes. A busy "
             "second is one the thread had a core: on a machine shared with others fewer of them pass. Two threads are compared by "
             "wall time, which says little while other work holds the second core.", "",
             "| network | training, wall | busy | recorded | ratio, wall | ratio, busy | goal | same run, busy | 2 threads | inference, wall | recorded | ratio (goal 20x) | same run, wall |",

@@ -6,14 +6,14 @@ use std::time::Instant;
 use rrl::{Dataset, DiscretiseConfig, Literal, Objective, Penalty, RrlConfig, SparseBuilder, Targets, fit};
 use serde_json::json;
 
-use crate::table::{Inputs, read};
+use crate::table::read;
 use crate::{Options, Outcome, with_settings};
 
 /// Passes over the table for one measurement: the scheduler counts busy time by ticks.
 const PASSES: usize = 60;
 
 /// Training: the best of five epochs of steps, as `fit` runs them. Inference: the trained list scores the
-/// whole table from its cells, best of many passes.
+/// encoded rows, best of many passes.
 pub(crate) fn speed(options: &Options) -> Outcome<()> {
     let config = with_settings(&RrlConfig::default(), &options.training)?;
     let cuts = with_settings(&DiscretiseConfig::default(), &options.cuts)?;
@@ -44,10 +44,7 @@ pub(crate) fn speed(options: &Options) -> Outcome<()> {
         let start_busy = busy_seconds();
         for _ in 0..PASSES {
             let start = Instant::now();
-            let scores = match &inputs {
-                Inputs::Table(table) => model.scores_of_table(table, None)?,
-                Inputs::Sparse(rows) => model.scores(rows, None)?,
-            };
+            let scores = model.scores(&data.rows, None)?;
             pass = pass.min(start.elapsed().as_secs_f64());
             std::hint::black_box(scores);
         }
