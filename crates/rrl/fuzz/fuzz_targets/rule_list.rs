@@ -1,0 +1,25 @@
+//! Any text is refused with an error or read into a list that can be scored, printed and saved.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use rrl::{Matrix, Rows, RrlModel, RuleList};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _ = RrlModel::from_json(text);
+    let Ok(list) = RuleList::from_json(text) else { return };
+    let saved = list.to_json();
+    assert_eq!(RuleList::from_json(&saved).expect("what was written can be read"), list);
+    let n_literals = list.literals().len();
+    let row = vec![true; n_literals];
+    let linear = vec![0.5; list.linear().len()];
+    let explained = list.explain(&row, &linear).expect("lengths fit");
+    let rows = Rows::from_bools(n_literals, &[&row]).expect("lengths fit");
+    let linear = Matrix::new(1, linear.len(), linear).expect("lengths fit");
+    let scores = list.scores(&rows, &linear).expect("lengths fit");
+    for (a, b) in explained.scores.iter().zip(scores.row(0)) {
+        assert!((a - b).abs() <= 1e-9 * a.abs().max(1.0) || !a.is_finite());
+    }
+    let _ = list.to_markdown(None);
+});
