@@ -41,6 +41,20 @@ pub enum WordVecError {
     /// The checksum of our own format does not fit.
     #[error("the file is damaged: {0}; make or fetch it again")]
     Damaged(String),
+    /// The file was written by a newer program.
+    #[error("the file has format version {found}, this program knows versions up to {newest}; use a newer program or convert the file again")]
+    Version {
+        /// Version of the file.
+        found: u32,
+        /// Newest version known.
+        newest: u32,
+    },
+    /// Only `.tcwv` files of version 2 can be used without reading them.
+    #[error("`{}` is no `.tcwv` file of version 2; convert it first", path.display())]
+    NotMappable {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no vector.
     #[error("there is no word vector in it; check that the file is the right one")]
     Empty,
@@ -59,6 +73,17 @@ pub enum WordVecError {
     /// A word occurs twice.
     #[error("the word `{0}` occurs twice")]
     Duplicate(String),
+    /// A word has no vector.
+    #[error("the word `{0}` has no vector; check its spelling and case")]
+    UnknownWord(String),
+    /// There are not enough words for the question.
+    #[error("{found} words given, at least {least} are needed")]
+    TooFewWords {
+        /// Words given.
+        found: usize,
+        /// Words needed.
+        least: usize,
+    },
     /// A setting of the training is out of range.
     #[error("training setting `{name}` is {found}; it must be {expected}")]
     Setting {

@@ -17,11 +17,21 @@
 //! ```
 
 mod error;
+mod half;
+mod mapping;
 pub mod pool;
 pub mod read;
+pub mod similar;
+mod table;
+mod tcwv;
 pub mod train;
 mod vectors;
+mod word2vec_file;
+mod word_index;
 pub mod write;
 
 pub use error::WordVecError;
+pub use table::WordTable;
+pub use tcwv::{MappedVectors, TcwvWriter};
 pub use vectors::WordVectors;
+pub use word2vec_file::{IndexOrigin, Word2vecFile};
