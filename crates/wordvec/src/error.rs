@@ -108,6 +108,16 @@ pub enum WordVecError {
     /// Stopped by the progress callback.
     #[error("training was interrupted")]
     Interrupted,
+    /// A link of a word graph leads nowhere.
+    #[error("link {link} names word {position}, but there are {n_words}")]
+    Link {
+        /// Number of the link, from 0.
+        link: usize,
+        /// Position named.
+        position: usize,
+        /// Number of words.
+        n_words: usize,
+    },
     /// SIF needs texts with known words.
     #[error("no text has a known word to estimate the common direction from")]
     NoKnownWord,

@@ -18,9 +18,12 @@
 
 mod error;
 mod half;
+mod kernels;
 mod mapping;
+pub mod oov;
 pub mod pool;
 pub mod read;
+pub mod retrofit;
 pub mod similar;
 mod table;
 mod tcwv;

@@ -124,6 +124,6 @@ mod tests {
 
     #[test]
     fn a_full_table_of_a_damaged_file_does_not_hang() {
-        assert_eq!(super::find(8, |_| 3, 5, |_| false), None);
+        assert_eq!(find(8, |_| 3, 5, |_| false), None);
     }
 }
