@@ -18,14 +18,14 @@ type Lanes = [f32; LANES];
 /// `scores[k] = input · outputs[k]`.
 type Dots = fn(input: &[f32], outputs: &[f32], scores: &mut [f32]);
 /// `change = Σ_k gains[k] · outputs[k]`, `outputs[k] += gains[k] · input`, then `input += change`.
-type Update = fn(input: &mut [f32], outputs: &mut [f32], gains: &[f32]);
+type Update = fn(input: &mut [f32], outputs: &mut [f32], gains: &[f32], change: &mut [f32]);
 
 /// The inner loops in one version.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels {
     /// Shapes: `[dim]`, `[n, dim]` → `[n]`.
     pub(crate) dots: Dots,
-    /// Shapes: `[dim]`, `[n, dim]`, `[n]`.
+    /// Shapes: `[dim]`, `[n, dim]`, `[n]`, `[dim]`.
     pub(crate) update: Update,
 }
 
@@ -101,7 +101,8 @@ fn dots_group<const FUSED: bool, const N: usize>(input: &[f32], outputs: &[f32],
             }
         }
     }
-    for (score, sums) in scores.iter_mut().zip(&sums) {
+    // Seen through the final additions, the compiler would keep the sums in halves and quarters all along.
+    for (score, sums) in scores.iter_mut().zip(std::hint::black_box(&sums)) {
         *score = add_up(sums);
     }
 }
@@ -117,22 +118,48 @@ fn add_up(sums: &Lanes) -> f32 {
 }
 
 #[inline(always)]
-fn update<const FUSED: bool>(input: &mut [f32], outputs: &mut [f32], gains: &[f32]) {
-    let input = input.as_chunks_mut::<LANES>().0;
+fn update<const FUSED: bool>(input: &mut [f32], outputs: &mut [f32], gains: &[f32], change: &mut [f32]) {
     let stride = input.len();
-    let outputs = &mut outputs.as_chunks_mut::<LANES>().0[..gains.len() * stride];
-    for (at, x) in input.iter_mut().enumerate() {
-        let mut change = [0.0_f32; LANES];
-        for (y, &gain) in outputs[at..].iter_mut().step_by(stride).zip(gains) {
+    change.fill(0.0);
+    let mut done = 0;
+    while done < gains.len() {
+        let (outputs, gains) = (&mut outputs[done * stride..], &gains[done..]);
+        done += match gains.len() {
+            6.. => update_group::<FUSED, 6>(input, outputs, gains, change),
+            4..6 => update_group::<FUSED, 4>(input, outputs, gains, change),
+            2..4 => update_group::<FUSED, 2>(input, outputs, gains, change),
+            _ => update_group::<FUSED, 1>(input, outputs, gains, change),
+        };
+    }
+    input.iter_mut().zip(change).for_each(|(x, change)| *x += *change);
+}
+
+/// Several rows at a time: input and change are read once for all of them. Returns how many.
+#[inline(always)]
+fn update_group<const FUSED: bool, const N: usize>(
+    input: &[f32],
+    outputs: &mut [f32],
+    gains: &[f32],
+    change: &mut [f32],
+) -> usize {
+    let input = input.as_chunks::<LANES>().0;
+    let stride = input.len();
+    let change = &mut change.as_chunks_mut::<LANES>().0[..stride];
+    let outputs = &mut outputs.as_chunks_mut::<LANES>().0[..N * stride];
+    let gains: [f32; N] = std::array::from_fn(|row| gains[row]);
+    for at in 0..stride {
+        let x = input[at];
+        let mut sum = change[at];
+        for row in 0..N {
+            let y = &mut outputs[row * stride + at];
             for lane in 0..LANES {
-                change[lane] = multiply_add::<FUSED>(gain, y[lane], change[lane]);
-                y[lane] = multiply_add::<FUSED>(gain, x[lane], y[lane]);
+                sum[lane] = multiply_add::<FUSED>(gains[row], y[lane], sum[lane]);
+                y[lane] = multiply_add::<FUSED>(gains[row], x[lane], y[lane]);
             }
         }
-        for lane in 0..LANES {
-            x[lane] += change[lane];
-        }
+        change[at] = sum;
     }
+    N
 }
 
 /// The same loops compiled for wider vectors.
@@ -148,17 +175,17 @@ mod x86 {
                     super::dots::<$fused>(input, outputs, scores);
                 }
                 #[target_feature(enable = $features)]
-                fn update(input: &mut [f32], outputs: &mut [f32], gains: &[f32]) {
-                    super::update::<$fused>(input, outputs, gains);
+                fn update(input: &mut [f32], outputs: &mut [f32], gains: &[f32], change: &mut [f32]) {
+                    super::update::<$fused>(input, outputs, gains, change);
                 }
                 pub(super) fn call_dots(input: &[f32], outputs: &[f32], scores: &mut [f32]) {
                     // SAFETY: this version is only handed out by `Kernels::exact` and `Kernels::fast`, after
                     // they found the features it was compiled for.
                     unsafe { dots(input, outputs, scores) }
                 }
-                pub(super) fn call_update(input: &mut [f32], outputs: &mut [f32], gains: &[f32]) {
+                pub(super) fn call_update(input: &mut [f32], outputs: &mut [f32], gains: &[f32], change: &mut [f32]) {
                     // SAFETY: as above.
-                    unsafe { update(input, outputs, gains) }
+                    unsafe { update(input, outputs, gains, change) }
                 }
             }
             pub(super) const $name: Kernels = Kernels { dots: $module::call_dots, update: $module::call_update };
@@ -342,7 +369,7 @@ mod tests {
             let run = |kernels: Kernels| {
                 let (mut input, mut outputs, mut scores) = (input.clone(), outputs.clone(), vec![0.0; n]);
                 (kernels.dots)(&input, &outputs, &mut scores);
-                (kernels.update)(&mut input, &mut outputs, &gains);
+                (kernels.update)(&mut input, &mut outputs, &gains, &mut vec![7.0; stride]);
                 (input, outputs, scores)
             };
             let plain = run(Kernels::plain());
@@ -362,7 +389,7 @@ mod tests {
         let (old_input, old_outputs) = (input.clone(), outputs.clone());
         let mut scores = vec![0.0; n];
         (Kernels::plain().dots)(&input, &outputs, &mut scores);
-        (Kernels::plain().update)(&mut input, &mut outputs, &gains);
+        (Kernels::plain().update)(&mut input, &mut outputs, &gains, &mut vec![7.0; stride]);
         for (k, score) in scores.iter().enumerate() {
             let row = &old_outputs[k * stride..(k + 1) * stride];
             let dot: f32 = old_input.iter().zip(row).map(|(a, b)| a * b).sum();

@@ -200,7 +200,7 @@ impl Cell<'_> {
         let stride = self.config.dim.next_multiple_of(LANES);
         let n_most = self.config.negatives + 1;
         let (mut targets, mut rows) = (Vec::with_capacity(n_most), vec![0.0; n_most * stride]);
-        let mut scores = vec![0.0; n_most];
+        let (mut scores, mut change) = (vec![0.0; n_most], vec![0.0; stride]);
         let (mut loss, mut n_measured) = (0.0, 0);
         for (at, &(word, context)) in parts.flatten().enumerate() {
             targets.clear();
@@ -226,7 +226,7 @@ impl Cell<'_> {
                 *score = self.rate * (label - sigmoid(*score));
             }
             n_measured += u64::from(at % MEASURE_EVERY == 0);
-            (self.kernels.update)(input, rows, scores);
+            (self.kernels.update)(input, rows, scores, &mut change);
             for (row, &target) in rows.chunks_exact(stride).zip(&targets) {
                 self.outputs[target as usize * stride..][..stride].copy_from_slice(row);
             }

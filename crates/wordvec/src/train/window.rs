@@ -197,6 +197,7 @@ struct Worker<'m> {
     labels: Vec<bool>,
     outputs: Vec<f32>,
     scores: Vec<f32>,
+    change: Vec<f32>,
     /// Random words of the next window, drawn early so that their rows can be on the way.
     next_noise: Vec<u32>,
     before: Vec<f32>,
@@ -224,6 +225,7 @@ impl<'m> Worker<'m> {
             labels: Vec::new(),
             outputs: vec![0.0; most * stride],
             scores: vec![0.0; most],
+            change: vec![0.0; stride],
             next_noise: Vec::new(),
             before: vec![0.0; stride],
             row: vec![0.0; stride],
@@ -343,7 +345,7 @@ impl<'m> Worker<'m> {
             *score = self.rate * (f32::from(u8::from(label)) - sigmoid(*score));
         }
         self.n_measured += u64::from(measured);
-        (self.model.kernels.update)(input, outputs, scores);
+        (self.model.kernels.update)(input, outputs, scores, &mut self.change);
     }
 
     /// Every word around `at` predicts the word there.
