@@ -118,6 +118,22 @@ pub enum WordVecError {
         /// Number of words.
         n_words: usize,
     },
+    /// There is nothing to train an encoder on.
+    #[error("{n_pairs} pairs of texts with known words, at least 2 are needed; use more pairs or a larger vocabulary")]
+    TooFewPairs {
+        /// Usable pairs.
+        n_pairs: usize,
+    },
+    /// A pair of texts names a document that is not there.
+    #[error("pair {pair} names document {document}, but there are {n_documents}")]
+    Document {
+        /// Number of the pair, from 0.
+        pair: usize,
+        /// Document named.
+        document: u32,
+        /// Number of documents.
+        n_documents: usize,
+    },
     /// SIF needs texts with known words.
     #[error("no text has a known word to estimate the common direction from")]
     NoKnownWord,

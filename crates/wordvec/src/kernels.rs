@@ -20,6 +20,9 @@ type Dots = fn(input: &[f32], outputs: &[f32], scores: &mut [f32]);
 /// `change = Σ_k gains[k] · outputs[k]`, `outputs[k] += gains[k] · input`, then `input += change`.
 type Update = fn(input: &mut [f32], outputs: &mut [f32], gains: &[f32], change: &mut [f32]);
 
+/// `sum += Σ_k gains[k] · rows[k]`.
+type Combine = fn(sum: &mut [f32], rows: &[f32], gains: &[f32]);
+
 /// The inner loops in one version.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels {
@@ -27,6 +30,8 @@ pub(crate) struct Kernels {
     pub(crate) dots: Dots,
     /// Shapes: `[dim]`, `[n, dim]`, `[n]`, `[dim]`.
     pub(crate) update: Update,
+    /// Shapes: `[dim]`, `[n, dim]`, `[n]`.
+    pub(crate) combine: Combine,
 }
 
 impl Kernels {
@@ -60,7 +65,7 @@ impl Kernels {
 
     /// For any processor: the safe twin.
     pub(crate) fn plain() -> Self {
-        Self { dots: dots::<false>, update: update::<false> }
+        Self { dots: dots::<false>, update: update::<false>, combine: combine::<false> }
     }
 }
 
@@ -162,10 +167,42 @@ fn update_group<const FUSED: bool, const N: usize>(
     N
 }
 
+#[inline(always)]
+fn combine<const FUSED: bool>(sum: &mut [f32], rows: &[f32], gains: &[f32]) {
+    let stride = sum.len();
+    let mut done = 0;
+    while done + 8 <= gains.len() {
+        combine_group::<FUSED, 8>(sum, &rows[done * stride..], &gains[done..]);
+        done += 8;
+    }
+    while done < gains.len() {
+        combine_group::<FUSED, 1>(sum, &rows[done * stride..], &gains[done..]);
+        done += 1;
+    }
+}
+
+#[inline(always)]
+fn combine_group<const FUSED: bool, const N: usize>(sum: &mut [f32], rows: &[f32], gains: &[f32]) {
+    let sum = sum.as_chunks_mut::<LANES>().0;
+    let stride = sum.len();
+    let rows = &rows.as_chunks::<LANES>().0[..N * stride];
+    let gains: [f32; N] = std::array::from_fn(|row| gains[row]);
+    for at in 0..stride {
+        let mut total = sum[at];
+        for row in 0..N {
+            let y = &rows[row * stride + at];
+            for lane in 0..LANES {
+                total[lane] = multiply_add::<FUSED>(gains[row], y[lane], total[lane]);
+            }
+        }
+        sum[at] = total;
+    }
+}
+
 /// The same loops compiled for wider vectors.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Kernels, dots, update};
+    use super::{Kernels, combine, dots, update};
 
     macro_rules! versions {
         ($name:ident, $features:literal, $fused:literal, $module:ident) => {
@@ -178,6 +215,14 @@ mod x86 {
                 fn update(input: &mut [f32], outputs: &mut [f32], gains: &[f32], change: &mut [f32]) {
                     super::update::<$fused>(input, outputs, gains, change);
                 }
+                #[target_feature(enable = $features)]
+                fn combine(sum: &mut [f32], rows: &[f32], gains: &[f32]) {
+                    super::combine::<$fused>(sum, rows, gains);
+                }
+                pub(super) fn call_combine(sum: &mut [f32], rows: &[f32], gains: &[f32]) {
+                    // SAFETY: as below.
+                    unsafe { combine(sum, rows, gains) }
+                }
                 pub(super) fn call_dots(input: &[f32], outputs: &[f32], scores: &mut [f32]) {
                     // SAFETY: this version is only handed out by `Kernels::exact` and `Kernels::fast`, after
                     // they found the features it was compiled for.
@@ -188,7 +233,8 @@ mod x86 {
                     unsafe { update(input, outputs, gains, change) }
                 }
             }
-            pub(super) const $name: Kernels = Kernels { dots: $module::call_dots, update: $module::call_update };
+            pub(super) const $name: Kernels =
+                Kernels { dots: $module::call_dots, update: $module::call_update, combine: $module::call_combine };
         };
     }
 
@@ -370,6 +416,9 @@ mod tests {
                 let (mut input, mut outputs, mut scores) = (input.clone(), outputs.clone(), vec![0.0; n]);
                 (kernels.dots)(&input, &outputs, &mut scores);
                 (kernels.update)(&mut input, &mut outputs, &gains, &mut vec![7.0; stride]);
+                let mut sum = input.clone();
+                (kernels.combine)(&mut sum, &outputs, &gains);
+                scores.extend(sum);
                 (input, outputs, scores)
             };
             let plain = run(Kernels::plain());
@@ -394,6 +443,11 @@ mod tests {
             let row = &old_outputs[k * stride..(k + 1) * stride];
             let dot: f32 = old_input.iter().zip(row).map(|(a, b)| a * b).sum();
             assert!((dot - score).abs() < 1e-5);
+        }
+        let mut sum = old_input.clone();
+        (Kernels::plain().combine)(&mut sum, &old_outputs, &gains);
+        for (sum, input) in sum.iter().zip(&input) {
+            assert!((sum - input).abs() < 1e-5);
         }
         for d in 0..stride {
             let change: f32 = (0..n).map(|k| gains[k] * old_outputs[k * stride + d]).sum();

@@ -16,6 +16,7 @@
 //! # Ok::<(), wordvec::WordVecError>(())
 //! ```
 
+pub mod encoder;
 mod error;
 mod half;
 mod kernels;

@@ -219,7 +219,7 @@ pub fn train_subwords(
 }
 
 /// A generator whose stream depends on the seed and the place in the training alone.
-fn generator(seed: u64, place: [u64; 4]) -> Xoshiro256PlusPlus {
+pub(crate) fn generator(seed: u64, place: [u64; 4]) -> Xoshiro256PlusPlus {
     // Steps of the golden ratio keep neighbouring places apart; seeding mixes the bits.
     let key = place.iter().fold(seed, |key, part| {
         (key ^ part.wrapping_add(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xBF58_476D_1CE4_E5B9).rotate_left(29)
