@@ -5,6 +5,7 @@
 
 use rayon::prelude::*;
 
+use crate::kernels::{Kernels, LANES};
 use crate::{WordTable, WordVecError};
 
 /// The `k` words nearest to `query` by cosine with their cosines, best first; ties in word order.
@@ -133,6 +134,24 @@ pub fn similarity(vectors: &(impl WordTable + ?Sized), a: &str, b: &str) -> Resu
     Ok(if lengths > 0.0 { (dot(&a, &b) / lengths) as f32 } else { 0.0 })
 }
 
+/// Dot products of `query` with many rows, in the widest vectors the processor has; to `f32` rounding,
+/// and with bits that depend on the processor.
+///
+/// - `query`: `[dim]`. - `rows`: `[n, dim]`, row-major. - `scores`: `[n]`, overwritten.
+///
+/// # Panics
+/// If the sizes do not fit together.
+pub fn dot_many(query: &[f32], rows: &[f32], scores: &mut [f32]) {
+    assert_eq!(rows.len(), query.len() * scores.len(), "one row a score");
+    if query.len() % LANES == 0 {
+        (Kernels::fast().dots)(query, rows, scores);
+    } else {
+        for (score, row) in scores.iter_mut().zip(rows.chunks_exact(query.len())) {
+            *score = dot(query, row) as f32;
+        }
+    }
+}
+
 fn position(vectors: &(impl WordTable + ?Sized), word: &str) -> Result<usize, WordVecError> {
     vectors.index_of(word).ok_or_else(|| WordVecError::UnknownWord(word.to_owned()))
 }
@@ -210,6 +229,19 @@ mod tests {
         assert!(matches!(analogy(&vectors, ["man", "king", "pear"], 1), Err(WordVecError::UnknownWord(_))));
         assert!(matches!(doesnt_match(&vectors, &["king", "man"]), Err(WordVecError::TooFewWords { .. })));
         assert!((similarity(&vectors, "king", "queen").unwrap()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn many_products_are_those_of_single_rows() {
+        for dim in [5, 32] {
+            let rows: Vec<f32> = (0..7 * dim).map(|at| (at * 37 % 19) as f32 - 9.0).collect();
+            let query: Vec<f32> = (0..dim).map(|at| at as f32 * 0.5 - 3.0).collect();
+            let mut scores = [0.0; 7];
+            dot_many(&query, &rows, &mut scores);
+            for (score, row) in scores.iter().zip(rows.chunks_exact(dim)) {
+                assert!((f64::from(*score) - dot(&query, row)).abs() < 1e-3);
+            }
+        }
     }
 
     #[test]
