@@ -218,9 +218,9 @@ fn for_each_row(reader: impl BufRead, options: &ReadOptions, sink: &mut Sink<'_>
             let what = format!("the header announces {n_words} words of {dim} dimensions");
             return Err(WordVecError::Malformed { row: 0, byte: 0, what });
         }
-        Some((n_words, dim)) if looks_binary(reader.reader.fill_buf()?, dim) => {
+        Some((n_words, dim)) if looks_binary(reader.ahead(1, Some(n_words))?, dim) => {
             read_binary(&mut reader, n_words, dim, &mut rows)?;
-            let has_more = !rows.is_full() && reader.reader.fill_buf()?.iter().any(|byte| !byte.is_ascii_whitespace());
+            let has_more = !rows.is_full() && reader.has_more()?;
             (Format::Word2vecBinary, has_more)
         }
         Some((n_words, _)) => {
@@ -228,7 +228,7 @@ fn for_each_row(reader: impl BufRead, options: &ReadOptions, sink: &mut Sink<'_>
             if read < n_words && !rows.is_full() {
                 return Err(WordVecError::Truncated { row: read + 1, expected: n_words, byte: reader.byte });
             }
-            let has_more = !rows.is_full() && reader.reader.fill_buf()?.iter().any(|byte| !byte.is_ascii_whitespace());
+            let has_more = !rows.is_full() && reader.has_more()?;
             (Format::TextWithHeader, has_more)
         }
         None => {
@@ -255,6 +255,18 @@ impl<R: BufRead> Counted<R> {
             }
             _ => error.into(),
         })
+    }
+
+    /// Whether something other than white space comes next.
+    fn has_more(&mut self) -> Result<bool, WordVecError> {
+        Ok(self.reader.fill_buf()?.iter().any(|byte| !byte.is_ascii_whitespace()))
+    }
+
+    /// Bytes that come next; none at the end.
+    fn ahead(&mut self, row: usize, expected: Option<usize>) -> Result<&[u8], WordVecError> {
+        let filled = self.reader.fill_buf().map(<[u8]>::len);
+        self.told(filled, row, expected)?;
+        Ok(self.reader.fill_buf()?)
     }
 
     /// Reads to the line feed or the end, at most as much as a row can be long.

@@ -70,7 +70,8 @@ pub fn combine(
 }
 
 /// [`analogy`] by 3CosMul, which keeps one large similarity from outweighing the others: the words `x`
-/// with the largest `s(x,b) · s(x,c) / (s(x,a) + 0.001)`, with `s = (1 + cosine) / 2`.
+/// with the largest `s(x,b) · s(x,c) / (s(x,a) + ε)`, with `s = (1 + cosine) / 2` and `ε` = 10⁻⁶ as in
+/// gensim (the paper has 10⁻³).
 ///
 /// # Errors
 /// [`WordVecError::UnknownWord`].
@@ -91,7 +92,7 @@ pub fn analogy_multiplied(
             let lengths = own * lengths[at];
             (1.0 + if lengths > 0.0 { dot(row, &rows[at]) / lengths } else { 0.0 }) / 2.0
         };
-        (shifted(1) * shifted(2) / (shifted(0) + 0.001)) as f32
+        (shifted(1) * shifted(2) / (shifted(0) + 1e-6)) as f32
     }))
 }
 

@@ -7,7 +7,7 @@ use crate::word_index::{self, WordIndex};
 use crate::{WordVecError, similar};
 
 /// A vocabulary with one vector a word, in file order (usually the most frequent word first).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct WordVectors {
     words: Vec<String>,
     dim: usize,
@@ -15,6 +15,16 @@ pub struct WordVectors {
     data: Vec<f32>,
     counts: Option<Vec<u64>>,
     index: WordIndex,
+}
+
+impl PartialEq for WordVectors {
+    /// The same words, vectors and counts in the same order.
+    fn eq(&self, other: &Self) -> bool {
+        self.dim == other.dim
+            && self.words == other.words
+            && self.data == other.data
+            && self.counts == other.counts
+    }
 }
 
 impl WordVectors {
