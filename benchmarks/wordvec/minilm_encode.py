@@ -37,12 +37,40 @@ def queries(data, name):
             yield json.loads(line)["text"]
 
 
+def finish(data, scratch, folder, texts, encode):
+    """Makes a stopped run usable: all answers are encoded, and queries are those with an answer in the catalogue."""
+    order = np.load(folder / "order.npy")
+    done = set()
+    for path in folder.glob("chunk_*.npy"):
+        at = int(path.stem.split("_")[1])
+        done.update(order[at : at + len(np.load(path, mmap_mode="r"))].tolist())
+    wanted = set()
+    for name in ("tot_dev", "descriptions_dev"):
+        kept = [line.split("\t") for line in open(scratch / f"query_{name}.tsv")]
+        wanted.update(int(fields[0]) for fields in kept)
+        # The prepared file keeps the order of the queries and leaves out those without an answer here.
+        from make_corpus import words
+
+        rows = np.load(folder / f"{name}.npy")
+        at, numbers = 0, []
+        for number, text in enumerate(queries(data, name)):
+            if at < len(kept) and " ".join(words(text)) == kept[at][2].rstrip("\n"):
+                numbers.append(number)
+                at += 1
+        assert at == len(kept), (at, len(kept))
+        np.save(folder / f"{name}_kept.npy", rows[numbers])
+    missing = np.array(sorted(wanted - done))
+    np.savez(folder / "answers_0.npz", numbers=missing, rows=encode([texts[at] for at in missing]))
+    print(json.dumps({"encoded before": len(done), "answers added": len(missing)}))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("scratch", type=pathlib.Path)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--finish", action="store_true", help="encode answers of dev queries that are missing still")
     parser.add_argument("--probe", type=int, default=0, help="encode so many films only, and print the speed")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -70,6 +98,9 @@ def main():
         if not (folder / f"{name}.npy").exists():
             np.save(folder / f"{name}.npy", encode(list(queries(args.data, name))))
     texts = list(films(args.data))
+    if args.finish:
+        finish(args.data, args.scratch, folder, texts, encode)
+        return
     # In random order, so that what a stopped run leaves is a fair sample of the catalogue.
     order = np.random.default_rng(1).permutation(len(texts))
     np.save(folder / "order.npy", order)
