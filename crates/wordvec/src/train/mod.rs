@@ -343,4 +343,105 @@ mod tests {
             assert!(matches!(train_skip_gram(&corpus, &broken, &mut no_report), Err(WordVecError::Setting { .. })));
         }
     }
+
+    /// Share of each topic word's four nearest that are of its topic.
+    fn topics_found(vectors: &WordVectors) -> f64 {
+        let topics = [["ship", "sea", "sailor", "storm", "island"], ["court", "judge", "lawyer", "trial", "jury"]];
+        let mut right = 0;
+        for topic in topics {
+            for word in topic {
+                let nearest = vectors.nearest(vectors.get(word).unwrap(), 4, &[word]);
+                right += nearest.iter().filter(|(at, _)| topic.contains(&vectors.words()[*at].as_str())).count();
+            }
+        }
+        right as f64 / 40.0
+    }
+
+    fn every_way() -> Vec<TrainConfig> {
+        let common = SkipGramConfig { dim: 16, epochs: 6, subsample: 0.0, seed: 3, ..SkipGramConfig::default() };
+        let mut ways = Vec::new();
+        for architecture in [Architecture::SkipGram, Architecture::Cbow] {
+            for objective in [Objective::NegativeSampling, Objective::HierarchicalSoftmax] {
+                for mode in [Mode::Reproducible, Mode::Fast { threads: 1 }, Mode::Fast { threads: 3 }] {
+                    ways.push(TrainConfig { common: common.clone(), architecture, objective, mode });
+                }
+            }
+        }
+        ways
+    }
+
+    #[test]
+    fn every_architecture_objective_and_mode_finds_the_topics() {
+        let corpus = two_topics();
+        let subwords = SubwordConfig { n_buckets: 1000, ..SubwordConfig::default() };
+        for config in every_way() {
+            let vectors = train(&corpus, &config, &mut no_report).unwrap();
+            assert!(topics_found(&vectors) > 0.9, "{} with {config:?}", topics_found(&vectors));
+            let vectors = train_subwords(&corpus, &config, &subwords, &mut no_report).unwrap();
+            assert!(topics_found(vectors.vectors()) > 0.9, "subwords with {config:?}");
+        }
+    }
+
+    #[test]
+    fn the_reproducible_mode_repeats_itself_and_so_does_one_fast_thread() {
+        let corpus = two_topics();
+        let subwords = SubwordConfig { n_buckets: 100, ..SubwordConfig::default() };
+        for mut config in every_way() {
+            config.common.epochs = 1;
+            if config.mode == (Mode::Fast { threads: 3 }) {
+                continue;
+            }
+            let on = |n_threads: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+                pool.install(|| {
+                    let plain = train(&corpus, &config, &mut no_report).unwrap();
+                    (plain, train_subwords(&corpus, &config, &subwords, &mut no_report).unwrap())
+                })
+            };
+            assert!(on(1) == on(4), "{config:?}");
+        }
+    }
+
+    #[test]
+    fn the_loss_falls_and_the_learning_rate_with_it() {
+        let corpus = two_topics();
+        for config in every_way() {
+            let mut told = Vec::new();
+            train(&corpus, &config, &mut |state| {
+                told.push(*state);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+            let (first, last) = (told[0], told[told.len() - 1]);
+            // In the grid, blocks of one or two of these ten words leave few random words to tell apart, and which
+            // blocks meet changes with the epoch; the loss there says nothing.
+            let in_grid = config.architecture == Architecture::SkipGram
+                && config.objective == Objective::NegativeSampling
+                && config.mode == Mode::Reproducible;
+            let (before, after) = (first.mean_loss, last.mean_loss);
+            assert!(in_grid || after < before, "{config:?}: {before} then {after}");
+            assert!(last.learning_rate < first.learning_rate || told.len() == 1);
+            assert_eq!(last.tokens_done, last.tokens_total);
+        }
+    }
+
+    #[test]
+    fn every_mode_can_be_stopped_and_checks_its_threads() {
+        let corpus = two_topics();
+        for config in every_way() {
+            let stopped = train(&corpus, &config, &mut |_| ControlFlow::Break(()));
+            assert!(matches!(stopped, Err(WordVecError::Interrupted)));
+        }
+        let config = TrainConfig { mode: Mode::Fast { threads: 0 }, ..TrainConfig::default() };
+        assert!(matches!(train(&corpus, &config, &mut no_report), Err(WordVecError::Setting { name: "threads", .. })));
+    }
+
+    #[test]
+    fn the_logistic_table_is_close_and_bounded() {
+        for step in -2000..2000 {
+            let x = step as f32 / 200.0;
+            assert!((sigmoid(x) - 1.0 / (1.0 + (-x).exp())).abs() < 6e-4, "at {x}");
+        }
+        assert_eq!((sigmoid(f32::MAX), sigmoid(f32::MIN)), (1.0, 0.0));
+    }
 }
