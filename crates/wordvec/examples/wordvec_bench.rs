@@ -150,9 +150,9 @@ fn nearest(path: &Path, k: usize, words: &[&str]) -> Result<()> {
     for word in words {
         let at = vectors.index_of(word).ok_or_else(|| format!("unknown word {word}"))?;
         let found = similar::nearest(&*vectors, &vectors.row_at(at), k, &[word]);
-        let found: Vec<String> =
-            found.iter().map(|(at, cosine)| format!("[{:?}, {cosine}]", vectors.word_at(*at))).collect();
-        println!("{{\"word\": {word:?}, \"nearest\": [{}]}}", found.join(", "));
+        let found: Vec<(String, f32)> =
+            found.iter().map(|(at, cosine)| (vectors.word_at(*at).into_owned(), *cosine)).collect();
+        println!("{}", serde_json::json!({ "word": word, "nearest": found }));
     }
     Ok(())
 }
