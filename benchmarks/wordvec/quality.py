@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Scores vectors of gensim and ours on quality_items.json, over three seeds, and writes the table.
 
-    python benchmarks/wordvec/quality_train.py SCRATCH && python benchmarks/wordvec/quality.py SCRATCH [--write benchmarks/results]
+    python benchmarks/wordvec/quality_train.py SCRATCH full; python benchmarks/wordvec/quality_train.py SCRATCH sample
+    python benchmarks/wordvec/quality.py SCRATCH [--write benchmarks/results]
 """
 
 import argparse
@@ -64,33 +65,34 @@ def main():
     parser.add_argument("--write", type=pathlib.Path)
     args = parser.parse_args()
     items = json.loads((HERE / "quality_items.json").read_text())
-    results = {}
-    for method in METHODS:
-        for seed in (1, 2, 3):
-            path = args.scratch / f"quality_{method}_{seed}.bin"
-            if path.exists():
-                results.setdefault(method, {})[seed] = score(load(path), items)
-    rows = list(next(iter(next(iter(results.values())).values())))
-    lines = [
-        "| score | " + " | ".join(f"{METHODS[m]} (n = {len(results[m])})" for m in results) + " |",
-        "|---|" + "---|" * len(results),
-    ]
-    for row in rows:
-        cells = []
-        for method in results:
-            values = [seed[row] for seed in results[method].values()]
-            cells.append(f"{np.mean(values):.3f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.3f}")
-        lines.append(f"| {row} | " + " | ".join(cells) + " |")
-    table = "\n".join(lines)
+    results, tables = {}, []
+    for size, title in (("sample", "10 M words, 3 seeds: mean ± standard deviation"), ("full", "40.1 M words, seed 1")):
+        of_size = results.setdefault(size, {})
+        for method in METHODS:
+            for seed in (1, 2, 3):
+                path = args.scratch / f"quality_{size}_{method}_{seed}.bin"
+                if path.exists():
+                    of_size.setdefault(method, {})[seed] = score(load(path), items)
+        if not of_size:
+            continue
+        lines = [f"## {title}", "", "| score | " + " | ".join(METHODS[method] for method in of_size) + " |", "|---|" + "---|" * len(of_size)]
+        for row in next(iter(next(iter(of_size.values())).values())):
+            cells = []
+            for seeds in of_size.values():
+                values = [seed[row] for seed in seeds.values()]
+                cells.append(f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""))
+            lines.append(f"| {row} | " + " | ".join(cells) + " |")
+        tables.append("\n".join(lines))
+    table = "\n\n".join(tables)
     print(table)
     if args.write:
         counts = {name: len(part) for name, part in items.items()}
         (args.write / "wordvec_quality.json").write_text(json.dumps({"items": counts, "scores": results}, indent=1) + "\n")
         (args.write / "wordvec_quality.md").write_text(
             "# Quality of word vectors, ours and gensim's\n\n"
-            "`python benchmarks/wordvec/quality_train.py SCRATCH && python benchmarks/wordvec/quality.py SCRATCH --write benchmarks/results`, 2026-11-24.\n"
-            "Corpus: TMDB overviews and Wikipedia plots, 40.1 M words; skip-gram, 100-d, window 5, 5 negatives, min_count 5,\n"
-            "subsampling 1e-3, 2 epochs; mean and standard deviation over seeds. Items "
+            "`python benchmarks/wordvec/quality_train.py SCRATCH full|sample`, then `python benchmarks/wordvec/quality.py SCRATCH --write\n"
+            "benchmarks/results`, 2026-11-24. Corpus: TMDB overviews and Wikipedia plots; skip-gram, 100-d, window 5, 5 negatives, min_count 5,\n"
+            "subsampling 1e-3, 2 epochs. Items "
             f"(`quality_items.py`): {counts['similarity']} similarity pairs (Spearman), {counts['triplet']} triplets (right one nearest of four), "
             f"{counts['analogy']} analogies (3CosAdd, first of {AMONG:,} words).\n\n{table}\n"
         )
