@@ -3,7 +3,7 @@
 
     scripts/check_sample.py                          the shipped files, with the totals they must reach
     scripts/check_sample.py FILMS.jsonl QUERIES.jsonl  any two files, without the totals
-    scripts/check_sample.py --facts tmdb.csv.zst     also compares id, title and year with a TMDB-like table
+    scripts/check_sample.py --facts tmdb.csv.zst     also compares id, title, year and overview with a TMDB-like table
 
 Only the standard library is used (and the `zstdcat` command for `--facts` on a `.zst` file).
 """
@@ -42,7 +42,14 @@ FUNCTION_WORDS = set(
     "who will with you your do did does all der die das le la les el los un une il lo de del di du des et en".split()
 )
 
-MIN_FILMS, MIN_QUERIES, MIN_COUNTRIES = 400, 300, 25
+# Country names that TMDB spells otherwise.
+WRONG_COUNTRIES = {
+    "USA", "US", "United States", "America", "UK", "Great Britain", "England", "Korea", "Czechia", "USSR",
+    "West Germany", "Russian Federation",
+}
+
+MIN_FILMS, MIN_QUERIES, MIN_COUNTRIES = 405, 305, 25
+MIN_IN_SPLIT = {"train": 70, "dev": 70, "test": 70}
 DECADES = range(1900, 2030, 10)
 
 
@@ -67,13 +74,25 @@ def split_of(film_id):
     return "train" if byte < 128 else "dev" if byte < 192 else "test"
 
 
+def no_repeated_keys(pairs):
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        raise ValueError("a field is given twice")
+    return row
+
+
 def read_jsonl(path, problems):
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            rows.append((f"{path.name}:{number}", json.loads(line)))
+            row = json.loads(line, object_pairs_hook=no_repeated_keys)
         except ValueError as error:
             problems.append(f"{path.name}:{number}: not JSON: {error}")
+            continue
+        if isinstance(row, dict):
+            rows.append((f"{path.name}:{number}", row))
+        else:
+            problems.append(f"{path.name}:{number}: not a JSON object")
     return rows
 
 
@@ -81,7 +100,7 @@ def check_fields(where, row, required, optional, problems):
     good = True
     for name, kind in required.items():
         value = row.get(name)
-        if not isinstance(value, kind) or value in ("", [], 0):
+        if not isinstance(value, kind) or isinstance(value, bool) or value in ("", [], 0):
             problems.append(f"{where}: field `{name}` is missing, empty or not a {kind.__name__}")
             good = False
         elif kind is list and not all(isinstance(item, str) and item.strip() for item in value):
@@ -89,6 +108,10 @@ def check_fields(where, row, required, optional, problems):
             good = False
         elif kind is list and len(set(value)) != len(value):
             problems.append(f"{where}: field `{name}` repeats an item")
+    for name, value in row.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and (text != " ".join(text.split()) or re.search("\u00c3|\u00c5\u00a1|\ufffd", text)):
+                problems.append(f"{where}: field `{name}` has stray spaces or wrongly decoded letters: {text!r}")
     for name in row.keys() - required.keys() - optional.keys():
         problems.append(f"{where}: unknown field `{name}`")
     for name, kind in optional.items():
@@ -99,6 +122,16 @@ def check_fields(where, row, required, optional, problems):
 
 def runs(tokens, length):
     return {tuple(tokens[i : i + length]) for i in range(len(tokens) - length + 1)}
+
+
+def repeated_runs(named_texts, length, what, problems):
+    """Each run of `length` words may stand in one text only."""
+    owner = {}
+    for name, text in named_texts:
+        for run in runs(words(text), length):
+            if owner.setdefault(run, name) != name:
+                problems.append(f"{name}: {what} shares the words `{' '.join(run)}` with {owner[run]}")
+                break
 
 
 def check_films(rows, problems):
@@ -129,10 +162,19 @@ def check_films(rows, problems):
         for genre in film["genres"]:
             if genre not in GENRES:
                 problems.append(f"{name}: `{genre}` is not a TMDB genre")
-        if film.get("original_title") == film["title"]:
+        for country in film["countries"]:
+            if country in WRONG_COUNTRIES:
+                problems.append(f"{name}: `{country}` is not TMDB's name of the country")
+        if not 4 <= len(film["keywords"]) <= 7 or any(word != word.lower() for word in film["keywords"]):
+            problems.append(f"{name}: wanted 4 to 7 keywords in lower case")
+        if len(film["cast"]) > 5:
+            problems.append(f"{name}: {len(film['cast'])} names in the cast, wanted at most 5")
+        if words(film.get("original_title", "")) == words(film["title"]):
             problems.append(f"{name}: `original_title` repeats the title")
         if not 1890 <= film["year"] <= 2030:
             problems.append(f"{name}: year {film['year']}")
+    overviews = [(f"{film['title']} ({film['year']})", film["overview"]) for film in films.values()]
+    repeated_runs(overviews, 7, "overview", problems)
     return films
 
 
@@ -148,6 +190,8 @@ def check_queries(rows, films, problems):
             continue
         name = f"{where} ({film['title']})"
         tokens = words(query["text"])
+        if not re.fullmatch(r"s\d{3}", query["query_id"]):
+            problems.append(f"{name}: query id `{query['query_id']}` is not an s and three digits")
         if query["query_id"] in seen_ids:
             problems.append(f"{name}: query id `{query['query_id']}` is used twice")
         if tuple(tokens) in seen_texts:
@@ -159,9 +203,11 @@ def check_queries(rows, films, problems):
             problems.append(f"{name}: more than two queries for one film")
         if query["kind"] not in ("clear", "vague"):
             problems.append(f"{name}: kind is `{query['kind']}`, wanted clear or vague")
+        if (query["kind"] == "vague") != ("note" in query):
+            problems.append(f"{name}: a vague query needs a note on what is wrong or missing, a clear one has none")
         kinds[query["kind"]] += 1
-        if len(tokens) < 12:
-            problems.append(f"{name}: {len(tokens)} words, wanted at least 12")
+        if not 12 <= len(query["text"].split()) <= 60 or len(tokens) < 12:
+            problems.append(f"{name}: {len(tokens)} words, wanted 12 to 60")
         if "split" in query and query["split"] != split_of(query["film_id"]):
             problems.append(f"{name}: split is `{query['split']}`, the hash of the film says {split_of(query['film_id'])}")
         stems = {stem(token) for token in tokens}
@@ -172,6 +218,8 @@ def check_queries(rows, films, problems):
         shared = runs(tokens, 4) & runs(words(film["overview"]), 4)
         if shared:
             problems.append(f"{name}: shares the words `{' '.join(sorted(shared)[0])}` with the overview")
+    texts = [(where, query["text"]) for where, query in rows if isinstance(query.get("text"), str)]
+    repeated_runs(texts, 7, "query", problems)
     return kinds
 
 
@@ -179,13 +227,15 @@ def check_totals(films, n_queries, kinds, queries, problems):
     countries = {country for film in films.values() for country in film["countries"]}
     genres = {genre for film in films.values() for genre in film["genres"]}
     decades = {film["year"] // 10 * 10 for film in films.values()}
+    splits = collections.Counter(split_of(query["film_id"]) for _, query in queries if query.get("film_id") in films)
     for what, found, wanted in (
         ("films", len(films), MIN_FILMS),
         ("queries", n_queries, MIN_QUERIES),
         ("countries", len(countries), MIN_COUNTRIES),
         ("genres", len(genres), len(GENRES)),
         ("decades", len(decades & set(DECADES)), len(DECADES)),
-        ("vague queries", kinds["vague"], n_queries // 2),
+        ("vague queries", kinds["vague"], (n_queries + 1) // 2),
+        *((f"{split} queries", splits[split], wanted) for split, wanted in MIN_IN_SPLIT.items()),
     ):
         if found < wanted:
             problems.append(f"totals: {found} {what}, wanted at least {wanted}")
@@ -215,6 +265,9 @@ def check_facts(path, films, problems):
             problems.append(f"facts: {film_id} is `{row['title']}` there, `{film['title']}` here")
         if row["year"] and abs(int(float(row["year"])) - film["year"]) > 1:
             problems.append(f"facts: {film_id} {film['title']} is of {row['year']} there, {film['year']} here")
+        shared = runs(words(film["overview"]), 6) & runs(words(row.get("overview") or ""), 6)
+        if shared:
+            problems.append(f"facts: {film_id} {film['title']}: the overview there has `{' '.join(sorted(shared)[0])}` too")
 
 
 def main():

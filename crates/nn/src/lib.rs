@@ -35,6 +35,8 @@ mod mlp;
 mod optimizer;
 mod product;
 pub mod schedule;
+#[cfg(test)]
+mod tests;
 
 pub use loss::Loss;
 pub use matrix::Matrix;

@@ -24,25 +24,6 @@ pub enum Activation {
     Identity,
 }
 
-impl Activation {
-    fn apply(self, x: f32) -> f32 {
-        match self {
-            Self::Relu => x.max(0.0),
-            Self::Tanh => x.tanh(),
-            Self::Identity => x,
-        }
-    }
-
-    /// Derivative, from the value of the activation.
-    fn derivative(self, y: f32) -> f32 {
-        match self {
-            Self::Relu => f32::from(u8::from(y > 0.0)),
-            Self::Tanh => 1.0 - y * y,
-            Self::Identity => 1.0,
-        }
-    }
-}
-
 /// Shape of a net.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MlpConfig {
@@ -208,7 +189,11 @@ impl Mlp {
 
     /// Number of trained values.
     pub fn n_parameters(&self) -> usize {
-        self.layers.iter().chain(&self.skip).map(|layer| layer.weight.as_slice().len() + layer.bias.len()).sum()
+        self.layers
+            .iter()
+            .chain(&self.skip)
+            .map(|layer| layer.weight.as_slice().len() + layer.bias.len())
+            .sum()
     }
 
     /// Output for `input`, without dropout: `[batch, n_in] → [batch, n_out]`.
@@ -264,25 +249,23 @@ impl Mlp {
         multiply(input.into(), Operand::transposed(&layer.weight), output, false);
         let width = layer.bias.len();
         if at + 1 == self.layers.len() {
-            for_each_row(output, width, |_, row| {
-                row.iter_mut().zip(&layer.bias).for_each(|(x, bias)| *x += bias);
-            });
+            for_each_row(
+                output,
+                width,
+                #[inline(always)]
+                |_, row| {
+                    row.iter_mut().zip(&layer.bias).for_each(|(x, bias)| *x += bias);
+                },
+            );
             return;
         }
-        let activation = self.config.activation;
         let dropout = self.config.dropout[at];
-        match step_seed {
-            Some(seed) if dropout > 0.0 => {
-                let drop = Dropout::new(dropout, seed, at);
-                for_each_row(output, width, |row_idx, row| {
-                    for (col, (x, bias)) in row.iter_mut().zip(&layer.bias).enumerate() {
-                        *x = activation.apply(*x + bias) * drop.factor(row_idx * width + col);
-                    }
-                });
-            }
-            _ => for_each_row(output, width, |_, row| {
-                row.iter_mut().zip(&layer.bias).for_each(|(x, bias)| *x = activation.apply(*x + bias));
-            }),
+        let drop = step_seed.filter(|_| dropout > 0.0).map(|seed| Dropout::new(dropout, seed, at));
+        // One loop an activation, so that none has a branch inside.
+        match self.config.activation {
+            Activation::Relu => activate(output, &layer.bias, drop, |x| x.max(0.0)),
+            Activation::Tanh => activate(output, &layer.bias, drop, f32::tanh),
+            Activation::Identity => activate(output, &layer.bias, drop, |x| x),
         }
     }
 
@@ -324,19 +307,12 @@ impl Mlp {
 
     /// Turns the gradient by a hidden layer's output (after dropout) into that by its sums.
     fn through_activation(&self, at: usize, output: &Matrix, delta: &mut Matrix) {
-        let (activation, keep) = (self.config.activation, 1.0 - self.config.dropout[at]);
-        let width = delta.cols();
-        let output = output.as_slice();
-        for_each_row(delta, width, |row_idx, row| {
-            let output = &output[row_idx * width..][..width];
-            for (x, &y) in row.iter_mut().zip(output) {
-                // What was kept was scaled by 1 / keep; what was dropped is exactly 0, and so is its
-                // gradient. (A kept value of exactly 0 has derivative 0 under ReLU too; for the other
-                // activations it has measure zero.)
-                let dropped = keep < 1.0 && y == 0.0;
-                *x = if dropped { 0.0 } else { *x / keep * activation.derivative(y * keep) };
-            }
-        });
+        let keep = 1.0 - self.config.dropout[at];
+        match self.config.activation {
+            Activation::Relu => chain(output, delta, keep, |y| if y > 0.0 { 1.0 } else { 0.0 }),
+            Activation::Tanh => chain(output, delta, keep, |y| 1.0 - y * y),
+            Activation::Identity => chain(output, delta, keep, |_| 1.0),
+        }
     }
 
     /// Names and layers, as in a file.
@@ -358,7 +334,10 @@ impl Mlp {
             tensors.push((format!("{name}.weight"), TensorView::new(Dtype::F32, shape, bytes)?));
             if !layer.bias.is_empty() {
                 let bytes = bytemuck::cast_slice(&layer.bias);
-                tensors.push((format!("{name}.bias"), TensorView::new(Dtype::F32, vec![layer.bias.len()], bytes)?));
+                tensors.push((
+                    format!("{name}.bias"),
+                    TensorView::new(Dtype::F32, vec![layer.bias.len()], bytes)?,
+                ));
             }
         }
         let metadata: HashMap<String, String> =
@@ -417,15 +396,89 @@ pub fn safetensors_metadata(bytes: &[u8]) -> Result<HashMap<String, String>, NnE
 /// Rows handled by one task in element-wise passes.
 const ROWS_PER_TASK: usize = 32;
 
+/// Calls `with` for every row with its number, in the widest vector instructions of the machine. Every
+/// element is computed alone, so their width does not change a bit of the result.
 fn for_each_row(matrix: &mut Matrix, width: usize, with: impl Fn(usize, &mut [f32]) + Sync) {
     if width == 0 {
         return;
     }
     matrix.as_mut_slice().par_chunks_mut(ROWS_PER_TASK * width).enumerate().for_each(|(task, rows)| {
-        for (at, row) in rows.chunks_exact_mut(width).enumerate() {
-            with(task * ROWS_PER_TASK + at, row);
-        }
+        pulp::Arch::new().dispatch(Rows { rows, width, first: task * ROWS_PER_TASK, with: &with });
     });
+}
+
+/// Rows of one task with what is to be done to them. Everything below `with_simd` must be inlined, or it
+/// would be compiled apart, without the wide instructions.
+struct Rows<'a, F> {
+    rows: &'a mut [f32],
+    width: usize,
+    first: usize,
+    with: &'a F,
+}
+
+impl<F: Fn(usize, &mut [f32])> pulp::WithSimd for Rows<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        for (at, row) in self.rows.chunks_exact_mut(self.width).enumerate() {
+            (self.with)(self.first + at, row);
+        }
+    }
+}
+
+/// Adds the bias, applies the activation, and drops some values if asked.
+fn activate(
+    output: &mut Matrix,
+    bias: &[f32],
+    drop: Option<Dropout>,
+    activation: impl Fn(f32) -> f32 + Sync,
+) {
+    let width = bias.len();
+    match drop {
+        Some(drop) => for_each_row(
+            output,
+            width,
+            #[inline(always)]
+            |row_idx, row| {
+                let first = (row_idx * width) as u32;
+                for (col, (x, bias)) in row.iter_mut().zip(bias).enumerate() {
+                    *x = activation(*x + bias) * drop.factor(first.wrapping_add(col as u32));
+                }
+            },
+        ),
+        None => for_each_row(
+            output,
+            width,
+            #[inline(always)]
+            |_, row| {
+                row.iter_mut().zip(bias).for_each(|(x, bias)| *x = activation(*x + bias));
+            },
+        ),
+    }
+}
+
+/// Multiplies `delta` by the derivative of the activation, which is given by the activation's value, and
+/// by what dropout multiplied with.
+fn chain(output: &Matrix, delta: &mut Matrix, keep: f32, derivative: impl Fn(f32) -> f32 + Sync) {
+    let width = delta.cols();
+    let output = output.as_slice();
+    let (scale, drops) = (1.0 / keep, keep < 1.0);
+    for_each_row(
+        delta,
+        width,
+        #[inline(always)]
+        |row_idx, row| {
+            let output = &output[row_idx * width..][..width];
+            for (x, &y) in row.iter_mut().zip(output) {
+                // What was kept was scaled by 1 / keep; what was dropped is exactly 0, and so is its gradient.
+                // (A kept value of exactly 0 has derivative 0 under ReLU too; for the other activations it
+                // has measure zero.)
+                let slope = scale * derivative(y * keep);
+                *x *= if drops & (y == 0.0) { 0.0 } else { slope };
+            }
+        },
+    );
 }
 
 /// Inverted dropout, drawn place by place from a hash: no stream to share between threads.
@@ -444,9 +497,10 @@ impl Dropout {
     }
 
     /// 0 if the value at `place` is dropped, else the scale that keeps the mean.
-    fn factor(&self, place: usize) -> f32 {
+    #[inline(always)]
+    fn factor(&self, place: u32) -> f32 {
         // Wellons' lowbias32: two multiplications, every output bit depends on every input bit.
-        let mut x = (place as u32) ^ self.key;
+        let mut x = place ^ self.key;
         x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
         x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
         x ^= x >> 16;

@@ -24,7 +24,14 @@ pub struct AdamConfig {
 
 impl Default for AdamConfig {
     fn default() -> Self {
-        Self { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, decoupled: false }
+        Self {
+            learning_rate: 1e-3,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            decoupled: false,
+        }
     }
 }
 
@@ -123,7 +130,8 @@ impl Optimizer {
                         let gradient = gradient + in_gradient * *value;
                         *mean += (1.0 - config.beta1) * (gradient - *mean);
                         *square = config.beta2 * *square + (1.0 - config.beta2) * gradient * gradient;
-                        *value = *value * direct - step_size * *mean / (square.sqrt() / root + config.epsilon);
+                        *value =
+                            *value * direct - step_size * *mean / (square.sqrt() / root + config.epsilon);
                     }
                 });
             }

@@ -36,7 +36,14 @@ pub(crate) enum Colour {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SessionArguments {
     /// Working folder: settings, data, models, index, logs
-    #[arg(short = 'C', long, global = true, env = "TITLECARD_DIR", value_name = "DIR", help_heading = "Everywhere")]
+    #[arg(
+        short = 'C',
+        long,
+        global = true,
+        env = "TITLECARD_DIR",
+        value_name = "DIR",
+        help_heading = "Everywhere"
+    )]
     pub(crate) dir: Option<PathBuf>,
 
     /// Settings file [default: titlecard.toml in the working folder, if there]
@@ -87,6 +94,7 @@ impl SessionArguments {
 }
 
 /// An opened session.
+#[derive(Clone)]
 pub(crate) struct Session {
     /// The working folder.
     pub(crate) workspace: Workspace,
@@ -130,10 +138,10 @@ impl Session {
     }
 
     /// Reads the settings again, after a step has written some (`models/ranking.toml`).
-    pub(crate) fn reread(mut self, arguments: &SessionArguments) -> anyhow::Result<Self> {
-        self.settings = read_settings(arguments, &self.workspace, &[])?;
-        self.config = self.settings.clone().build()?;
-        Ok(self)
+    pub(crate) fn reread(&self, arguments: &SessionArguments) -> anyhow::Result<Self> {
+        let settings = read_settings(arguments, &self.workspace, &[])?;
+        let config = settings.clone().build()?;
+        Ok(Self { settings, config, ..self.clone() })
     }
 
     /// Puts `preset` in place of the regressor's default settings; those set anywhere else stay.
@@ -164,7 +172,13 @@ impl Session {
         &self,
         step: impl FnOnce(&mut dyn FnMut(&Progress<'_>) -> ControlFlow<()>) -> T,
     ) -> T {
-        let mut display = Display { bars: self.show_bars, say: self.say, bar: None, step: String::new(), last: Instant::now() };
+        let mut display = Display {
+            bars: self.show_bars,
+            say: self.say,
+            bar: None,
+            step: String::new(),
+            last: Instant::now(),
+        };
         let result = step(&mut |progress| {
             display.show(progress);
             if STOP.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -217,7 +231,12 @@ impl Display {
             use std::io::Write;
             let _ = writeln!(stderr(), "{}{percent}{note}", progress.step);
         }
-        tracing::trace!(step = progress.step, done = progress.done, total = progress.total, note = progress.note);
+        tracing::trace!(
+            step = progress.step,
+            done = progress.done,
+            total = progress.total,
+            note = progress.note
+        );
     }
 
     fn clear(&mut self) {
@@ -257,8 +276,9 @@ fn read_settings(
     }
     builder = builder.environment(std::env::vars())?;
     for set in &arguments.set {
-        let (key, value) =
-            set.split_once('=').with_context(|| format!("`--set {set}` has no `=`; write `--set KEY=VALUE`"))?;
+        let (key, value) = set
+            .split_once('=')
+            .with_context(|| format!("`--set {set}` has no `=`; write `--set KEY=VALUE`"))?;
         builder = builder.flag("--set", key.trim(), value.trim())?;
     }
     if let Some(seed) = arguments.seed {

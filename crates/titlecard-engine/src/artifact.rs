@@ -88,8 +88,7 @@ pub fn write_atomically<E: From<ArtifactError>>(
         .map_err(ArtifactError::io("create a file in", folder))?;
     let mut out = BufWriter::new(file);
     fill(&mut out)?;
-    let file =
-        out.into_inner().map_err(|error| ArtifactError::io("write", path)(error.into_error()))?;
+    let file = out.into_inner().map_err(|error| ArtifactError::io("write", path)(error.into_error()))?;
     file.as_file().sync_all().map_err(ArtifactError::io("write", path))?;
     set_usual_permissions(file.as_file()).map_err(ArtifactError::io("write", path))?;
     file.persist(path).map_err(|error| ArtifactError::io("rename into", path)(error.error))?;

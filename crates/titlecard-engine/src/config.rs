@@ -39,7 +39,9 @@ pub enum ConfigError {
         message: String,
     },
     /// A key that does not exist.
-    #[error("{origin}: unknown setting `{key}`; did you mean `{nearest}`? `titlecard config` lists all settings")]
+    #[error(
+        "{origin}: unknown setting `{key}`; did you mean `{nearest}`? `titlecard config` lists all settings"
+    )]
     UnknownKey {
         /// Where it was set.
         origin: String,
@@ -285,7 +287,8 @@ impl ConfigBuilder {
 
     fn set_text(self, key: &str, text: &str, origin: &Origin) -> Result<Self, ConfigError> {
         // A bare word is text; anything that reads as TOML is that ("3", "true", "[1024, 512]").
-        let parsed = format!("value = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+        let parsed =
+            format!("value = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
         let wants_text = matches!(self.values.get(key), Some((Value::String(_), _)));
         let value = match parsed {
             Some(value @ Value::String(_)) => value,
@@ -358,8 +361,9 @@ impl ConfigBuilder {
         for (key, (value, _)) in self.values {
             insert(&mut table, &key, value);
         }
-        let config: Config =
-            Value::Table(table).try_into().map_err(|error| ConfigError::Invalid(error.message().to_owned()))?;
+        let config: Config = Value::Table(table)
+            .try_into()
+            .map_err(|error| ConfigError::Invalid(error.message().to_owned()))?;
         config.validate()?;
         Ok(config)
     }

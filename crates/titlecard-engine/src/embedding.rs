@@ -76,7 +76,11 @@ impl Embedder {
     ///
     /// # Errors
     /// [`EmbeddingError::NoKnownWord`] if no text has a known word.
-    pub fn fit(vectors: Arc<WordVectors>, tokenizer: Tokenizer, texts: &[&str]) -> Result<Self, EmbeddingError> {
+    pub fn fit(
+        vectors: Arc<WordVectors>,
+        tokenizer: Tokenizer,
+        texts: &[&str],
+    ) -> Result<Self, EmbeddingError> {
         // Evenly spread over the catalogue, whatever its order.
         let stride = texts.len().div_ceil(SIF_SAMPLE).max(1);
         let sample: Vec<Vec<String>> =
@@ -84,7 +88,8 @@ impl Embedder {
         if !sample.iter().flatten().any(|token| vectors.index_of(token).is_some()) {
             return Err(EmbeddingError::NoKnownWord { n_texts: texts.len(), n_words: vectors.len() });
         }
-        let sif = Sif::fit(&vectors, SIF_SMOOTHING, sample.iter().map(|tokens| tokens.iter().map(String::as_str)))?;
+        let sif =
+            Sif::fit(&vectors, SIF_SMOOTHING, sample.iter().map(|tokens| tokens.iter().map(String::as_str)))?;
         Ok(Self { vectors, tokenizer, sif: Arc::new(sif) })
     }
 

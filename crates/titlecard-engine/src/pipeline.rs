@@ -23,8 +23,8 @@ use wordvec::train::{Corpus, SkipGramConfig, train_skip_gram};
 
 use crate::artifact::{ArtifactError, read_bytes, write_atomically, write_bytes};
 use crate::catalogue::{
-    Catalogue, CatalogueError, CleaningReport, Film, FilmWriter, ReadOptions, Split, load_prepared, read_films,
-    split_of,
+    Catalogue, CatalogueError, CleaningReport, Film, FilmWriter, ReadOptions, Split, load_prepared,
+    read_films, split_of,
 };
 use crate::config::{Config, ConfigError};
 use crate::embedding::{Embedder, EmbeddingError};
@@ -185,9 +185,8 @@ pub fn prepare(
             ControlFlow::Break(())
         }
     };
-    let mut on_bytes = |done: u64, total: u64| {
-        report(&Progress { step: "reading catalogue", done, total, note: "" })
-    };
+    let mut on_bytes =
+        |done: u64, total: u64| report(&Progress { step: "reading catalogue", done, total, note: "" });
     let cleaning = if config.catalogue.path.is_empty() {
         sample::read_films(&options, &mut on_film)?
     } else {
@@ -375,7 +374,8 @@ pub fn train_regressor(
         trainer = trainer.resume(&read_bytes(&checkpoint, "titlecard train regressor")?)?;
     }
     let started = Instant::now();
-    let trained = trainer.run(report, |bytes| write_bytes(&checkpoint, bytes).map_err(PipelineError::from))?;
+    let trained =
+        trainer.run(report, |bytes| write_bytes(&checkpoint, bytes).map_err(PipelineError::from))?;
     let seconds = started.elapsed().as_secs_f64();
     let path = workspace.regressor(name);
     write_bytes(&path, &trained.regressor.to_bytes()?)?;
@@ -417,7 +417,8 @@ pub fn load_regressors(workspace: &Workspace) -> Result<Vec<NamedRegressor>, Pip
     let mut names: Vec<String> = Vec::new();
     for entry in fs::read_dir(workspace.root.join("models")).into_iter().flatten().flatten() {
         let file = entry.file_name().to_string_lossy().into_owned();
-        if let Some(name) = file.strip_prefix("regressor-").and_then(|rest| rest.strip_suffix(".safetensors")) {
+        if let Some(name) = file.strip_prefix("regressor-").and_then(|rest| rest.strip_suffix(".safetensors"))
+        {
             names.push(name.to_owned());
         }
     }

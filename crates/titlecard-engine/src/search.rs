@@ -134,7 +134,7 @@ impl Engine {
         }
         let mut scores = Scores::default();
         if !self.score_all(query, &mut scores)? {
-            let words: Vec<&str> = terms.terms().iter().take(8).map(|(term, _)| term.as_str()).collect();
+            let words: Vec<&str> = terms.terms().iter().take(8).map(|term| term.word.as_str()).collect();
             return Err(SearchError::NoKnownWord { words: words.join(", ") });
         }
         let mut hits = Vec::with_capacity(k);

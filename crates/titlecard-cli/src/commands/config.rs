@@ -10,8 +10,10 @@ use crate::{Outcome, output};
 
 /// Prints a settings file with all settings; what is not default says where it was set.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  titlecard config > titlecard.toml     a file with all settings, to edit\n  \
-                        TITLECARD_LEXICAL_K1=0.9 titlecard config --json")]
+#[command(
+    after_help = "Examples:\n  titlecard config > titlecard.toml     a file with all settings, to edit\n  \
+                        TITLECARD_LEXICAL_K1=0.9 titlecard config --json"
+)]
 pub(crate) struct Arguments {
     /// One JSON object a setting: key, value, origin, variable
     #[arg(long)]

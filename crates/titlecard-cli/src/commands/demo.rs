@@ -31,13 +31,21 @@ pub(crate) fn run(_: &Arguments, arguments: &SessionArguments) -> anyhow::Result
     let mut session = Session::open(arguments, FOLDER, &[])?;
     let workspace = session.workspace.clone();
     session.say(&format!("1. prepare: the sample catalogue, into `{}`", workspace.root().display()));
-    let report = session.with_progress(|progress| pipeline::prepare(&workspace, &session.config, progress))?;
+    let report =
+        session.with_progress(|progress| pipeline::prepare(&workspace, &session.config, progress))?;
     session.say(&report.to_string());
     let catalogue = pipeline::load_films(&workspace)?;
     let films = catalogue.films();
 
-    session.say("2. train: the title regressor, on the training films");
+    session.say(
+        "2. train: the title regressor, on the training films, and the research project's two to compare",
+    );
     train::train_regressor(&session, films, DEFAULT_REGRESSOR, false)?;
+    for preset in [train::Preset::OriginalMean, train::Preset::OriginalMaxAbs] {
+        let mut session = session.reread(arguments)?;
+        preset.apply(&mut session)?;
+        train::train_regressor(&session, films, preset.name(), false)?;
+    }
 
     session.say("3. index: text, film vectors, title vectors");
     session.with_progress(|progress| pipeline::build_index(&workspace, &session.config, films, progress))?;

@@ -118,7 +118,8 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
             None if arguments.task == Task::KnownItem => {
                 anyhow::bail!("no queries; name a file with `--queries FILE`")
             }
-            None => session.say("no queries given: only the task title-from-tags; name a file with `--queries FILE`"),
+            None => session
+                .say("no queries given: only the task title-from-tags; name a file with `--queries FILE`"),
         }
     }
     if arguments.task != Task::KnownItem {
@@ -127,10 +128,15 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
     let mut outcome = Outcome::Done;
     for (name, report) in &reports {
         publish(&session, name, report, arguments.json)?;
-        let p10 = report.methods.iter().find(|row| row.method == "hybrid").and_then(|row| row.metrics.precision_at(10));
+        let p10 = report
+            .methods
+            .iter()
+            .find(|row| row.method == "hybrid")
+            .and_then(|row| row.metrics.precision_at(10));
         if let (Some(least), Some(p10)) = (arguments.min_p10, p10) {
             if p10 < least {
-                session.say(&format!("{}: the hybrid's Precision@10 is {p10:.4}, below {least}", report.task));
+                session
+                    .say(&format!("{}: the hybrid's Precision@10 is {p10:.4}, below {least}", report.task));
                 outcome = Outcome::No;
             }
         }
@@ -143,14 +149,16 @@ fn queries(arguments: &Arguments, films: &[Film]) -> anyhow::Result<(Option<Vec<
     if arguments.queries.is_empty() {
         let queries = sample::queries()?;
         let ids: std::collections::HashSet<&str> = films.iter().map(|film| film.id.as_str()).collect();
-        let is_sample = films.len() < 2_000 && queries.iter().all(|query| ids.contains(query.film_id.as_str()));
+        let is_sample =
+            films.len() < 2_000 && queries.iter().all(|query| ids.contains(query.film_id.as_str()));
         return Ok((is_sample.then_some(queries), "known_item".to_owned()));
     }
     let mut all = Vec::new();
     for file in &arguments.queries {
         all.extend(read_queries(file)?);
     }
-    let stem = arguments.queries[0].file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem =
+        arguments.queries[0].file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let stem = stem.split('.').next().unwrap_or_default().to_owned();
     Ok((Some(all), format!("known_item_{stem}")))
 }
@@ -164,14 +172,20 @@ fn known_item(
 ) -> anyhow::Result<EvalReport> {
     let mut regressors = pipeline::load_regressors(&session.workspace)?;
     // The default one is in the index and measured as served.
-    regressors.retain(|named| named.name != DEFAULT_REGRESSOR && named.regressor.dim() == engine.index().embedder.dim());
+    regressors.retain(|named| {
+        named.name != DEFAULT_REGRESSOR && named.regressor.dim() == engine.index().embedder.dim()
+    });
     let task = KnownItem { engine, films, regressors: &regressors, seed: session.config.run.seed };
     let kept: Vec<Query> = queries.iter().filter(|query| part.keeps(query.split)).cloned().collect();
     let asked = task.select(&kept, None);
     Ok(session.with_progress(|progress| task.run(&asked, part.name(), progress))?)
 }
 
-fn title_from_tags(session: &Session, engine: &Engine, films: &[Film]) -> anyhow::Result<Vec<(String, EvalReport)>> {
+fn title_from_tags(
+    session: &Session,
+    engine: &Engine,
+    films: &[Film],
+) -> anyhow::Result<Vec<(String, EvalReport)>> {
     let embedder = pipeline::embedder(&session.workspace, &session.config, films)?;
     let mut regressors: Vec<NamedRegressor> = pipeline::load_regressors(&session.workspace)?;
     regressors.retain(|named| named.regressor.dim() == embedder.dim());

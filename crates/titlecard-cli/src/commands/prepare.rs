@@ -46,7 +46,9 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
     let mut session = Session::open(session, ".", &arguments.overrides()?)?;
     for column in &arguments.column {
         let Some((field, name)) = column.split_once('=') else {
-            anyhow::bail!("`--column {column}` has no `=`; write `--column FIELD=NAME`, like `--column title=Name`");
+            anyhow::bail!(
+                "`--column {column}` has no `=`; write `--column FIELD=NAME`, like `--column title=Name`"
+            );
         };
         session.config.catalogue.columns.insert(field.trim().to_owned(), name.trim().to_owned());
     }

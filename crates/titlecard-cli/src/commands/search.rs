@@ -6,6 +6,7 @@ use std::io::{BufRead, IsTerminal, Read, stdin};
 use serde::Serialize;
 use titlecard_engine::pipeline;
 use titlecard_engine::search::{Answer, Engine, Hit, SearchError};
+use titlecard_engine::text::is_stop_word;
 
 use crate::session::{Session, SessionArguments, check_stop};
 use crate::{Outcome, output};
@@ -103,10 +104,11 @@ pub(crate) fn show(query: &str, answer: &Answer, json: bool) -> anyhow::Result<(
         let parts: Vec<String> =
             hit.parts.iter().map(|part| format!("{} {:.3}", part.name, part.contribution)).collect();
         writeln!(text, "     score {:.3} = {}", hit.score, parts.join(" + "))?;
+        // The telling words, as the person wrote them; "the" and "a" add next to nothing.
         let mut words: Vec<&str> = Vec::new();
-        for found in &hit.matches {
-            if !words.contains(&found.term.as_str()) {
-                words.push(&found.term);
+        for found in hit.matches.iter().filter(|found| !is_stop_word(&found.word.to_lowercase())) {
+            if !words.contains(&found.word.as_str()) {
+                words.push(&found.word);
             }
         }
         if !words.is_empty() {

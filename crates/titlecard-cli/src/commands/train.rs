@@ -27,7 +27,9 @@ pub(crate) enum Arguments {
 
 /// Word vectors.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  titlecard train word2vec\n  titlecard train word2vec --dim 100 --epochs 10")]
+#[command(
+    after_help = "Examples:\n  titlecard train word2vec\n  titlecard train word2vec --dim 100 --epochs 10"
+)]
 pub(crate) struct Word2vecArguments {
     /// Components of a vector (setting `vectors.dim`, default 200)
     #[arg(long, value_name = "N")]
@@ -58,13 +60,35 @@ pub(crate) struct RegressorArguments {
 
 /// Sets of settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Preset {
+pub(crate) enum Preset {
     /// SIF vectors, in-batch contrastive loss, cosine
     Default,
     /// The research project's: mean of word vectors, L1 loss, L1 distance, SGD
     OriginalMean,
     /// The research project's with max-abs pooling
     OriginalMaxAbs,
+}
+
+impl Preset {
+    /// Name a model of these settings is saved under.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Default => DEFAULT_REGRESSOR,
+            Self::OriginalMean => "original-mean",
+            Self::OriginalMaxAbs => "original-max-abs",
+        }
+    }
+
+    /// Puts the settings into the session; those set by the user stay.
+    pub(crate) fn apply(self, session: &mut Session) -> anyhow::Result<()> {
+        match self {
+            Self::Default => Ok(()),
+            Self::OriginalMean => session.apply_regressor_preset(&RegressorConfig::original(Pooling::Mean)),
+            Self::OriginalMaxAbs => {
+                session.apply_regressor_preset(&RegressorConfig::original(Pooling::MaxAbs))
+            }
+        }
+    }
 }
 
 /// Weights.
@@ -119,7 +143,9 @@ fn regressor(arguments: &RegressorArguments, session: &SessionArguments) -> anyh
     match arguments.preset {
         Preset::Default => {}
         Preset::OriginalMean => session.apply_regressor_preset(&RegressorConfig::original(Pooling::Mean))?,
-        Preset::OriginalMaxAbs => session.apply_regressor_preset(&RegressorConfig::original(Pooling::MaxAbs))?,
+        Preset::OriginalMaxAbs => {
+            session.apply_regressor_preset(&RegressorConfig::original(Pooling::MaxAbs))?
+        }
     }
     let catalogue = pipeline::load_films(&session.workspace)?;
     train_regressor(&session, catalogue.films(), &arguments.name, arguments.resume)?;
@@ -178,7 +204,12 @@ pub(crate) fn tune_fusion(session: &Session, files: &[PathBuf]) -> anyhow::Resul
     if files.is_empty() {
         queries = sample::queries()?;
     }
-    let task = KnownItem { engine: &engine, films: catalogue.films(), regressors: &[], seed: session.config.run.seed };
+    let task = KnownItem {
+        engine: &engine,
+        films: catalogue.films(),
+        regressors: &[],
+        seed: session.config.run.seed,
+    };
     queries.retain(|query| query.split.is_none_or(|split| split == Split::Train));
     let asked = task.select(&queries, None);
     let tuned = session.with_progress(|progress| task.tune(&asked, progress))?;

@@ -111,7 +111,8 @@ fn parse_python_list(cell: &str) -> Option<Vec<String>> {
     if !is_objects {
         return Some(clean_items(texts.iter().map(|(text, _)| text.as_str())));
     }
-    let names = texts.windows(2).filter(|pair| pair[0] == ("name".to_owned(), true)).map(|pair| pair[1].0.as_str());
+    let names =
+        texts.windows(2).filter(|pair| pair[0] == ("name".to_owned(), true)).map(|pair| pair[1].0.as_str());
     Some(clean_items(names))
 }
 

@@ -7,7 +7,8 @@ use super::CatalogueError;
 /// Our fields with the names their columns have in known files, the best one first.
 const FIELDS: [(&str, &[&str]); 13] = [
     ("id", &["id", "tmdb_id", "movie_id", "film_id"]),
-    ("title", &["title", "movie_title", "name"]),
+    // The 10,866 shape has the original title only.
+    ("title", &["title", "movie_title", "name", "original_title"]),
     ("original_title", &["original_title"]),
     ("year", &["year", "release_year", "release_date"]),
     ("genres", &["genres", "genre"]),
@@ -54,7 +55,8 @@ impl Columns {
             };
             found.insert(*field, (at, column.clone()));
         }
-        let plain: Vec<String> = header.iter().map(|column| column.trim().to_lowercase().replace([' ', '-'], "_")).collect();
+        let plain: Vec<String> =
+            header.iter().map(|column| column.trim().to_lowercase().replace([' ', '-'], "_")).collect();
         for (field, aliases) in FIELDS {
             if found.contains_key(field) {
                 continue;

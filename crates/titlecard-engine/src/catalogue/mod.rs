@@ -40,6 +40,15 @@ pub enum CatalogueError {
         /// The file.
         name: String,
     },
+    /// One JSON array instead of lines.
+    #[error(
+        "the catalogue `{name}` is one JSON array, expected one JSON object a line; \
+         convert it with `jq -c '.[]' {name} > films.jsonl`"
+    )]
+    JsonArray {
+        /// The file.
+        name: String,
+    },
     /// A column is missing.
     #[error(
         "the catalogue `{name}` has no column for {missing} (found: {found}); \
@@ -56,7 +65,9 @@ pub enum CatalogueError {
         found: String,
     },
     /// A column named by the user is not there.
-    #[error("the catalogue `{name}` has no column `{column}` (found: {found}); correct `--column {field}=NAME`")]
+    #[error(
+        "the catalogue `{name}` has no column `{column}` (found: {found}); correct `--column {field}=NAME`"
+    )]
     UnknownColumn {
         /// The file.
         name: String,
@@ -76,7 +87,9 @@ pub enum CatalogueError {
         known: String,
     },
     /// All rows were dropped.
-    #[error("no film of `{name}` could be kept:\n{report}\n; check the file, or the columns with `--column FIELD=NAME`")]
+    #[error(
+        "no film of `{name}` could be kept:\n{report}\n; check the file, or the columns with `--column FIELD=NAME`"
+    )]
     NoFilm {
         /// The file.
         name: String,

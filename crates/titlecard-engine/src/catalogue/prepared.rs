@@ -31,7 +31,8 @@ impl FilmWriter {
             .prefix(".writing-")
             .tempfile_in(folder)
             .map_err(ArtifactError::io("create a file in", folder))?;
-        let out = zstd::Encoder::new(BufWriter::new(file), LEVEL).map_err(ArtifactError::io("write", path))?;
+        let out =
+            zstd::Encoder::new(BufWriter::new(file), LEVEL).map_err(ArtifactError::io("write", path))?;
         Ok(Self { path: path.to_owned(), out })
     }
 
@@ -58,7 +59,8 @@ impl FilmWriter {
         let file = out.into_inner().map_err(|error| fail()(error.into_error()))?;
         file.as_file().sync_all().map_err(fail())?;
         crate::artifact::set_usual_permissions(file.as_file()).map_err(fail())?;
-        file.persist(&self.path).map_err(|error| ArtifactError::io("rename into", &self.path)(error.error))?;
+        file.persist(&self.path)
+            .map_err(|error| ArtifactError::io("rename into", &self.path)(error.error))?;
         if let Some(folder) = self.path.parent() {
             sync_folder(folder);
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Read};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,7 +95,9 @@ pub fn read_films(
     let counting = Counting { reader: file, n_read: Arc::clone(&n_read) };
     let reader = decompress(BufReader::with_capacity(1 << 18, counting)).map_err(fail)?;
     let total = metadata.len();
-    read_any(reader, &name, options, on_film, &mut || on_bytes(n_read.load(Ordering::Relaxed).min(total), total))
+    read_any(reader, &name, options, on_film, &mut || {
+        on_bytes(n_read.load(Ordering::Relaxed).min(total), total)
+    })
 }
 
 /// [`read_films`] for bytes from anywhere; `name` is for messages.
@@ -126,12 +128,19 @@ fn read_any(
     if text.is_empty() {
         return Err(CatalogueError::EmptyFile { name: name.to_owned() });
     }
+    if text.starts_with(b"[") && text[1..].trim_ascii_start().starts_with(b"{") {
+        return Err(CatalogueError::JsonArray { name: name.to_owned() });
+    }
     let is_json = text.starts_with(b"{");
-    let delimiter = delimiter_of(text);
+    let (delimiter, lines_behind) = (delimiter_of(text), lines_behind(text));
     let report = CleaningReport { source: name.to_owned(), ..CleaningReport::default() };
     let cleaner =
         Cleaner { name, options, on_film, on_rows, report, ids: HashSet::new(), overviews: HashSet::new() };
-    let report = if is_json { read_json_lines(reader, cleaner) } else { read_csv(reader, delimiter, cleaner) }?;
+    let report = if is_json {
+        read_json_lines(reader, cleaner)
+    } else {
+        read_csv(reader, delimiter, lines_behind, cleaner)
+    }?;
     if report.kept == 0 && !report.stopped_at_limit {
         return Err(CatalogueError::NoFilm { name: name.to_owned(), report: Box::new(report) });
     }
@@ -144,6 +153,13 @@ fn delimiter_of(text: &[u8]) -> u8 {
     let count = |delimiter: u8| line.iter().filter(|&&byte| byte == delimiter).count();
     // Of equal ones the last is taken, so the comma wins.
     [b';', b'\t', b','].into_iter().max_by_key(|&delimiter| count(delimiter)).unwrap_or(b',')
+}
+
+/// How far behind the `csv` crate's line numbers are: it leaves the line feed of `\r\n` to the next
+/// record, which then seems to begin a line earlier.
+fn lines_behind(text: &[u8]) -> u64 {
+    let end = text.iter().position(|&byte| byte == b'\n');
+    u64::from(end.is_some_and(|end| end > 0 && text[end - 1] == b'\r'))
 }
 
 /// Checks rows and hands on films.
@@ -198,7 +214,11 @@ impl Cleaner<'_> {
         if film.tags.is_empty() {
             film.tags = film.build_tags();
         }
-        if film.original_title.as_deref().is_some_and(|original| original.trim().is_empty() || original == film.title) {
+        if film
+            .original_title
+            .as_deref()
+            .is_some_and(|original| original.trim().is_empty() || original == film.title)
+        {
             film.original_title = None;
         }
         match year {
@@ -243,6 +263,7 @@ fn hash(text: &str) -> u64 {
 fn read_csv(
     reader: Box<dyn BufRead + Send>,
     delimiter: u8,
+    lines_behind: u64,
     mut cleaner: Cleaner<'_>,
 ) -> Result<CleaningReport, CatalogueError> {
     let name = cleaner.name;
@@ -262,39 +283,45 @@ fn read_csv(
     let mut ahead = Vec::new();
     let mut record = ByteRecord::new();
     while ahead.len() < LOOK_AHEAD && reader.read_byte_record(&mut record).map_err(fail)? {
-        ahead.push((record.clone(), reader.position().line()));
+        ahead.push((record.clone(), lines_of(&record, &reader, lines_behind)));
     }
     let styles = LISTS.map(|field| {
         let cells = ahead.iter().filter_map(|(record, _)| record.get(columns.position(field)?));
         ListStyle::of(cells.filter_map(|cell| std::str::from_utf8(cell).ok()))
     });
-    for (record, end) in &ahead {
+    for (record, lines) in &ahead {
         cleaner.count()?;
-        if take_record(record, *end, &columns, styles, header.len(), &mut cleaner).is_break() {
+        if take_record(record, lines, &columns, styles, header.len(), &mut cleaner).is_break() {
             return Ok(cleaner.report);
         }
     }
     drop(ahead);
     while reader.read_byte_record(&mut record).map_err(fail)? {
         cleaner.count()?;
-        if take_record(&record, reader.position().line(), &columns, styles, header.len(), &mut cleaner).is_break() {
+        let lines = lines_of(&record, &reader, lines_behind);
+        if take_record(&record, &lines, &columns, styles, header.len(), &mut cleaner).is_break() {
             break;
         }
     }
     Ok(cleaner.report)
 }
 
+/// First line of a record, from 1, and where the reader is after it.
+fn lines_of<R: Read>(record: &ByteRecord, reader: &csv::Reader<R>, lines_behind: u64) -> Range<u64> {
+    record.position().map_or(0, csv::Position::line) + lines_behind..reader.position().line() + lines_behind
+}
+
 fn take_record(
     record: &ByteRecord,
-    end_line: u64,
+    lines: &Range<u64>,
     columns: &Columns,
     styles: [ListStyle; 6],
     n_columns: usize,
     cleaner: &mut Cleaner<'_>,
 ) -> ControlFlow<()> {
-    let line = record.position().map_or(0, csv::Position::line);
+    let line = lines.start;
     if record.len() != n_columns {
-        let is_unclosed = end_line.saturating_sub(line) > LINES_OF_UNCLOSED_QUOTE;
+        let is_unclosed = lines.end.saturating_sub(line) > LINES_OF_UNCLOSED_QUOTE;
         cleaner.report.note(if is_unclosed { Reason::UnclosedQuote } else { Reason::MalformedRow }, line);
         return ControlFlow::Continue(());
     }
@@ -335,7 +362,10 @@ fn take_record(
     cleaner.row(Row { film, is_adult, year, has_bad_list, is_not_utf8 }, line)
 }
 
-fn read_json_lines(reader: Box<dyn BufRead + Send>, mut cleaner: Cleaner<'_>) -> Result<CleaningReport, CatalogueError> {
+fn read_json_lines(
+    reader: Box<dyn BufRead + Send>,
+    mut cleaner: Cleaner<'_>,
+) -> Result<CleaningReport, CatalogueError> {
     let name = cleaner.name;
     let fail = |source| CatalogueError::Io { name: name.to_owned(), source };
     let mut columns: Option<(Columns, Vec<String>)> = None;

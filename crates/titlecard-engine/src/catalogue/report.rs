@@ -118,14 +118,24 @@ impl fmt::Display for CleaningReport {
         let columns: Vec<String> = self
             .columns
             .iter()
-            .map(|(field, column)| if field == column { field.clone() } else { format!("{field} from `{column}`") })
+            .map(
+                |(field, column)| {
+                    if field == column { field.clone() } else { format!("{field} from `{column}`") }
+                },
+            )
             .collect();
         writeln!(f, "  columns: {}", columns.join(", "))?;
         if self.made_ids {
             writeln!(f, "  no column for ids: made from row numbers (`row-1`, …)")?;
         }
         let limit = if self.stopped_at_limit { " (stopped at the limit)" } else { "" };
-        writeln!(f, "  {} rows read{limit}, {} films kept, {} dropped", self.rows_read, self.kept, self.dropped())?;
+        writeln!(
+            f,
+            "  {} rows read{limit}, {} films kept, {} dropped",
+            self.rows_read,
+            self.kept,
+            self.dropped()
+        )?;
         for (reason, finding) in &self.findings {
             let what = if reason.drops() { "dropped" } else { "note" };
             let lines: Vec<String> = finding.first_lines.iter().map(u64::to_string).collect();

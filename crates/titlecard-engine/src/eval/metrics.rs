@@ -67,11 +67,7 @@ pub fn success_at_k<T: Eq + Hash>(
 ///
 /// # Errors
 /// [`MetricError::ZeroCutoff`] if `k` is 0.
-pub fn recall_at_k<T: Eq + Hash>(
-    ranking: &[T],
-    relevant: &HashSet<T>,
-    k: usize,
-) -> Result<f64, MetricError> {
+pub fn recall_at_k<T: Eq + Hash>(ranking: &[T], relevant: &HashSet<T>, k: usize) -> Result<f64, MetricError> {
     let found = n_relevant_in_top(ranking, relevant, k)?;
     Ok(if relevant.is_empty() { 0.0 } else { found as f64 / relevant.len() as f64 })
 }
@@ -90,11 +86,7 @@ pub fn reciprocal_rank<T: Eq + Hash>(ranking: &[T], relevant: &HashSet<T>) -> f6
 ///
 /// # Source
 /// Järvelin and Kekäläinen, *Cumulated gain-based evaluation of IR techniques* (2002).
-pub fn ndcg_at_k<T: Eq + Hash>(
-    ranking: &[T],
-    relevant: &HashSet<T>,
-    k: usize,
-) -> Result<f64, MetricError> {
+pub fn ndcg_at_k<T: Eq + Hash>(ranking: &[T], relevant: &HashSet<T>, k: usize) -> Result<f64, MetricError> {
     if k == 0 {
         return Err(MetricError::ZeroCutoff);
     }

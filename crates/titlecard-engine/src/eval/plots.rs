@@ -80,10 +80,9 @@ pub fn write_plots(report: &EvalReport, folder: &Path, prefix: &str) -> Result<V
         report.candidates
     );
     let mut files = Vec::new();
-    for (name, title, series, ceiling) in [
-        ("precision_at_k", "Precision@K", &precision, true),
-        ("success_at_k", "Success@K", &success, false),
-    ] {
+    for (name, title, series, ceiling) in
+        [("precision_at_k", "Precision@K", &precision, true), ("success_at_k", "Success@K", &success, false)]
+    {
         let plot = Plot { title, subtitle: &subtitle, series, ceiling };
         let svg = folder.join(format!("{prefix}{name}.svg"));
         write_bytes(&svg, plot.to_svg()?.as_bytes())?;
@@ -138,7 +137,8 @@ impl Plot<'_> {
         area.draw_text(self.subtitle, &text(15), (70, 46))?;
         let (left, legend) = area.margin(72, 8, 8, 8).split_horizontally(660);
 
-        let highest = self.series.iter().flat_map(|series| &series.points).map(|(_, y)| *y).fold(0.0, f64::max);
+        let highest =
+            self.series.iter().flat_map(|series| &series.points).map(|(_, y)| *y).fold(0.0, f64::max);
         let top = if highest > 0.0 { (highest * 1.15).min(1.02) } else { 0.1 };
         let last = self.series.iter().flat_map(|series| &series.points).map(|(k, _)| *k).fold(1.0, f64::max);
         let mut chart = ChartBuilder::on(&left)
@@ -166,7 +166,12 @@ impl Plot<'_> {
                 .map(|k| (k, 1.0 / k))
                 .filter(|(k, y)| *y <= top && *k >= 1.0)
                 .collect();
-            chart.draw_series(DashedLineSeries::new(points, 2, 4, RGBColor(150, 150, 150).stroke_width(1)))?;
+            chart.draw_series(DashedLineSeries::new(
+                points,
+                2,
+                4,
+                RGBColor(150, 150, 150).stroke_width(1),
+            ))?;
             legend.draw(&DashedPathElement::new(
                 [(8, legend_y), (48, legend_y)],
                 2,

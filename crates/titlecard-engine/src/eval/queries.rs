@@ -162,7 +162,8 @@ mod tests {
         let message = |text| parse(text).unwrap_err().to_string();
         assert!(message("{\"text\": 1}").starts_with("`q.jsonl`, line 1:"));
         let twice = "{\"query_id\": 1, \"text\": \"a\", \"film_id\": 1}\n";
-        assert!(message(&twice.repeat(2)).contains("line 2: query id `1` is used twice"));
+        let twice = twice.repeat(2);
+        assert!(message(&twice).contains("line 2: query id `1` is used twice"));
         assert_eq!(message("\n"), "`q.jsonl` has no query");
         assert!(read_queries(Path::new("/nowhere/q")).unwrap_err().to_string().starts_with("cannot read"));
     }

@@ -133,6 +133,15 @@ mod tests {
             notes: vec!["a note".to_owned()],
             methods: vec![MethodRow::new("BM25", &[1.0, 3.0, 12.0, 200.0], 0.5)],
         };
-        insta::assert_snapshot!(report.to_text(), @"");
+        insta::assert_snapshot!(report.to_text(), @r"
+        known item: 4 queries (test), 440 candidates (film records), seed 7; tied scores share the mean of their ranks
+
+        | method                       |   S@1 |   S@5 |  S@10 |  S@20 |  P@5 | P@10 | P@15 | P@20 |   MRR | nDCG@10 | R@100 | R@1000 | median rank |
+        |------------------------------|-------|-------|-------|-------|------|------|------|------|-------|---------|-------|--------|-------------|
+        | BM25                         |  .250 |  .500 |  .500 |  .750 | .100 | .050 | .050 | .037 |  .355 |    .375 |  .750 |  1.000 |           8 |
+        | ceiling (one title is right) | 1.000 | 1.000 | 1.000 | 1.000 | .200 | .100 | .067 | .050 | 1.000 |   1.000 | 1.000 |  1.000 |           1 |
+
+        - a note
+        ");
     }
 }

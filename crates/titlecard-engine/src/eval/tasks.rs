@@ -109,11 +109,13 @@ fn for_each_block(
             block.matmul_bt(candidates)
         } else {
             let mut scores = Matrix::zeros(n, candidates.rows());
-            scores.as_mut_slice().par_chunks_mut(candidates.rows()).enumerate().for_each(|(query, scores)| {
-                for (candidate, score) in scores.iter_mut().enumerate() {
-                    *score = metric.nearness(block.row(query), candidates.row(candidate));
-                }
-            });
+            scores.as_mut_slice().par_chunks_mut(candidates.rows()).enumerate().for_each(
+                |(query, scores)| {
+                    for (candidate, score) in scores.iter_mut().enumerate() {
+                        *score = metric.nearness(block.row(query), candidates.row(candidate));
+                    }
+                },
+            );
             scores
         };
         with(first, &scores);
@@ -340,7 +342,8 @@ impl TitleFromTags<'_> {
                 block.as_mut_slice().copy_from_slice(&queries.as_slice()[first * dim..(first + n) * dim]);
                 block.matmul_bt(titles)
             };
-            let (vectors, regression) = (scores_of(&sif_texts, &sif_titles), scores_of(&predicted, &own_titles));
+            let (vectors, regression) =
+                (scores_of(&sif_texts, &sif_titles), scores_of(&predicted, &own_titles));
             let block: Result<Vec<T>, LexicalError> = (0..n)
                 .into_par_iter()
                 .map_init(
@@ -417,21 +420,27 @@ impl KnownItem<'_> {
     ///
     /// # Errors
     /// [`EvalError`].
-    pub fn run(&self, asked: &Asked<'_>, split: &str, report: &mut Report<'_>) -> Result<EvalReport, EvalError> {
+    pub fn run(
+        &self,
+        asked: &Asked<'_>,
+        split: &str,
+        report: &mut Report<'_>,
+    ) -> Result<EvalReport, EvalError> {
         let Asked { queries, sought, n_absent, n_titled } = asked;
         if queries.is_empty() {
             return Err(EvalError::NoQuery {
-                why: format!("{n_absent} ask for films that are not in the catalogue, {n_titled} contain the title"),
+                why: format!(
+                    "{n_absent} ask for films that are not in the catalogue, {n_titled} contain the title"
+                ),
             });
         }
         let index = self.engine.index();
         let texts: Vec<&str> = queries.iter().map(|query| query.text.as_str()).collect();
         let tags: Vec<&str> = self.films.iter().map(|film| film.tags.as_str()).collect();
         let mut rows = Vec::new();
-        for (name, pooling) in [
-            ("word vectors, mean", Pooling::Mean),
-            ("word vectors, max-abs", Pooling::MaxAbs),
-        ] {
+        for (name, pooling) in
+            [("word vectors, mean", Pooling::Mean), ("word vectors, max-abs", Pooling::MaxAbs)]
+        {
             let (queries, _) = index.embedder.embed_all(&texts, pooling);
             let (candidates, _) = index.embedder.embed_all(&tags, pooling);
             let (ranks, ms) = dense_ranks(&queries, &candidates, sought, Metric::Cosine, report)?;
@@ -464,7 +473,8 @@ impl KnownItem<'_> {
             }
         }
         let mean_ms = latency_ms.iter().sum::<f64>() / latency_ms.len() as f64;
-        for (name, ranks) in ["word vectors, SIF", "BM25", "regression, index", "hybrid"].iter().zip(&ranks) {
+        for (name, ranks) in ["word vectors, SIF", "BM25", "regression, default", "hybrid"].iter().zip(&ranks)
+        {
             rows.push(MethodRow::new(name, ranks, if *name == "hybrid" { mean_ms } else { f64::NAN }));
         }
         latency_ms.sort_by(f64::total_cmp);
@@ -612,6 +622,9 @@ mod tests {
     fn title_words_are_removed_by_stem() {
         let stems = Tokenizer::new(crate::text::TokenizerConfig { stem: true, ..Default::default() });
         let text = "Two runners race. Running is all they know; the RACE of their lives.";
-        assert_eq!(without_words_of(text, "Running", &stems), "Two runners race is all they know the RACE of their lives");
+        assert_eq!(
+            without_words_of(text, "Running", &stems),
+            "Two runners race is all they know the RACE of their lives"
+        );
     }
 }

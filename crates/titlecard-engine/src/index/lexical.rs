@@ -145,34 +145,48 @@ impl LexicalConfig {
     }
 }
 
-/// Terms of a query with how often each stands in it, in order of first appearance.
-#[derive(Debug, Clone, PartialEq, Default)]
+/// A term of a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryTerm {
+    /// The term as indexed (folded, stemmed).
+    pub term: String,
+    /// The word as first written in the query.
+    pub word: String,
+    /// How often it stands in the query.
+    pub count: u32,
+}
+
+impl QueryTerm {
+    /// `qtf` of the module's formula.
+    fn weight(&self) -> f32 {
+        1.0 + (self.count as f32).ln()
+    }
+}
+
+/// Distinct terms of a query, in order of first appearance.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LexicalQuery {
-    terms: Vec<(String, u32)>,
+    terms: Vec<QueryTerm>,
 }
 
 impl LexicalQuery {
-    /// Counts tokens that were cut by the tokenizer of the index.
-    pub fn from_tokens(tokens: impl IntoIterator<Item = String>) -> Self {
+    /// Cuts `text` with the tokenizer of the index.
+    pub fn parse(text: &str, tokenizer: &Tokenizer) -> Self {
         let mut places = std::collections::HashMap::new();
-        let mut terms: Vec<(String, u32)> = Vec::new();
-        for token in tokens {
-            let at = *places.entry(token.clone()).or_insert_with(|| {
-                terms.push((token, 0));
+        let mut terms: Vec<QueryTerm> = Vec::new();
+        tokenizer.for_each_with_span(text, |term, span| {
+            let at = *places.entry(term.to_owned()).or_insert_with(|| {
+                terms.push(QueryTerm { term: term.to_owned(), word: text[span].to_owned(), count: 0 });
                 terms.len() - 1
             });
-            terms[at].1 += 1;
-        }
+            terms[at].count += 1;
+        });
         Self { terms }
     }
 
-    /// Distinct terms and counts.
-    pub fn terms(&self) -> &[(String, u32)] {
+    /// The terms.
+    pub fn terms(&self) -> &[QueryTerm] {
         &self.terms
-    }
-
-    fn weight(count: u32) -> f32 {
-        1.0 + (count as f32).ln()
     }
 }
 
@@ -183,6 +197,8 @@ pub struct TermMatch {
     pub field: &'static str,
     /// The term as indexed.
     pub term: String,
+    /// The word as written in the query.
+    pub word: String,
     /// What it added to the score.
     pub score: f32,
 }
@@ -225,7 +241,8 @@ impl LexicalIndex {
         let (film_idx_field, stored) = (schema.get_field(FILM_IDX)?, schema.get_field(STORED_FILM)?);
 
         let n_threads = n_threads.clamp(1, 8);
-        let mut writer = index.writer_with_num_threads(n_threads, WRITER_MEMORY.max(n_threads * (16 << 20)))?;
+        let mut writer =
+            index.writer_with_num_threads(n_threads, WRITER_MEMORY.max(n_threads * (16 << 20)))?;
         writer.set_merge_policy(Box::new(NoMergePolicy));
         for (film_idx, film) in films.iter().enumerate() {
             let mut document = TantivyDocument::new();
@@ -311,7 +328,7 @@ impl LexicalIndex {
 
     /// Cuts a query into the terms of this index.
     pub fn parse(&self, query: &str) -> LexicalQuery {
-        LexicalQuery::from_tokens(self.tokenizer.tokens(query))
+        LexicalQuery::parse(query, &self.tokenizer)
     }
 
     /// BM25 score of every film, 0 where nothing matches.
@@ -337,12 +354,12 @@ impl LexicalIndex {
                 if weight == 0.0 {
                     continue;
                 }
-                let Some(scorer) = FieldScorer::new(segment, self.fields[field_idx], config, self.n_films)? else {
+                let Some(scorer) = FieldScorer::new(segment, self.fields[field_idx], config, self.n_films)?
+                else {
                     continue;
                 };
-                for (term, count) in query.terms() {
-                    let weight = weight * LexicalQuery::weight(*count);
-                    scorer.add_term(term, weight, film_of_doc, scores)?;
+                for term in query.terms() {
+                    scorer.add_term(&term.term, weight * term.weight(), film_of_doc, scores)?;
                 }
             }
         }
@@ -368,13 +385,15 @@ impl LexicalIndex {
             if weight == 0.0 {
                 continue;
             }
-            let Some(scorer) = FieldScorer::new(segment, self.fields[field_idx], config, self.n_films)? else {
+            let Some(scorer) = FieldScorer::new(segment, self.fields[field_idx], config, self.n_films)?
+            else {
                 continue;
             };
-            for (term, count) in query.terms() {
-                let score = scorer.term_score(term, weight * LexicalQuery::weight(*count), doc)?;
+            for query_term in query.terms() {
+                let score = scorer.term_score(&query_term.term, weight * query_term.weight(), doc)?;
                 if score > 0.0 {
-                    matches.push(TermMatch { field: FIELDS[field_idx], term: term.clone(), score });
+                    let QueryTerm { term, word, .. } = query_term.clone();
+                    matches.push(TermMatch { field: FIELDS[field_idx], term, word, score });
                 }
             }
         }

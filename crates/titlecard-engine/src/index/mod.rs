@@ -26,7 +26,9 @@ use std::sync::Arc;
 use wordvec::WordVectors;
 use wordvec::pool::Sif;
 
-use crate::artifact::{ArtifactError, FileStamp, Manifest, hex, read_bytes, sync_folder, write_atomically, write_bytes};
+use crate::artifact::{
+    ArtifactError, FileStamp, Manifest, hex, read_bytes, sync_folder, write_atomically, write_bytes,
+};
 use crate::catalogue::Film;
 use crate::config::Config;
 use crate::embedding::{Embedder, Pooling};
@@ -194,7 +196,8 @@ impl SearchIndex {
         let lexical = LexicalIndex::open(&generation.join(TEXT), &lexical_tokenizer(&config))?;
         let tag_vectors = VectorIndex::open(&generation, TAG_VECTORS)?;
         let title_vectors = VectorIndex::open(&generation, TITLE_VECTORS)?;
-        let words: WordVectors = wordvec::read::read_from_bytes(&read_bytes(&generation.join(WORD_VECTORS), COMMAND)?)?;
+        let words: WordVectors =
+            wordvec::read::read_from_bytes(&read_bytes(&generation.join(WORD_VECTORS), COMMAND)?)?;
         let sif: Sif = serde_json::from_slice(&read_bytes(&generation.join(SIF), COMMAND)?)
             .map_err(|error| inconsistent(format!("`{SIF}`: {error}")))?;
         let regressor = Regressor::from_bytes(&read_bytes(&generation.join(REGRESSOR), COMMAND)?)?;
@@ -205,7 +208,10 @@ impl SearchIndex {
             ("title vectors", title_vectors.len()),
         ] {
             if found != manifest.n_films {
-                return Err(inconsistent(format!("{found} {what}, {} films in the manifest", manifest.n_films)));
+                return Err(inconsistent(format!(
+                    "{found} {what}, {} films in the manifest",
+                    manifest.n_films
+                )));
             }
         }
         for (what, found) in [
@@ -229,7 +235,11 @@ impl SearchIndex {
 
 /// The tokenizer of the text index: stop words stay (they carry titles like "It"), words are stemmed.
 pub fn lexical_tokenizer(config: &Config) -> Tokenizer {
-    Tokenizer::new(crate::text::TokenizerConfig { mode: config.text.mode, stop_words: true, stem: config.text.stem })
+    Tokenizer::new(crate::text::TokenizerConfig {
+        mode: config.text.mode,
+        stop_words: true,
+        stem: config.text.stem,
+    })
 }
 
 /// The tokenizer of word vectors: whole words, without stop words.
@@ -237,7 +247,12 @@ pub fn word_tokenizer(config: &Config) -> Tokenizer {
     Tokenizer::new(crate::text::TokenizerConfig { mode: config.text.mode, stop_words: false, stem: false })
 }
 
-fn write_vectors(path: &Path, embedder: &Embedder, texts: &[&str], pooling: Pooling) -> Result<(), ArtifactError> {
+fn write_vectors(
+    path: &Path,
+    embedder: &Embedder,
+    texts: &[&str],
+    pooling: Pooling,
+) -> Result<(), ArtifactError> {
     let (rows, _) = embedder.embed_all(texts, pooling);
     write_atomically(path, |out| {
         VectorIndex::write(out, rows.as_slice(), embedder.dim()).map_err(ArtifactError::io("write", path))

@@ -60,7 +60,10 @@ impl VectorIndex {
     /// # Panics
     /// If `rows` is not a whole number of rows or `dim` is 0 or above [`MAX_DIM`].
     pub fn write(out: &mut dyn Write, rows: &[f32], dim: usize) -> io::Result<()> {
-        assert!((1..=MAX_DIM).contains(&dim) && rows.len().is_multiple_of(dim), "whole rows of 1 to {MAX_DIM}");
+        assert!(
+            (1..=MAX_DIM).contains(&dim) && rows.len().is_multiple_of(dim),
+            "whole rows of 1 to {MAX_DIM}"
+        );
         let n_rows = rows.len() / dim;
         let mut header = [0_u8; HEADER_BYTES];
         header[..4].copy_from_slice(MAGIC);
@@ -96,7 +99,8 @@ impl VectorIndex {
         let Some(header) = bytes.as_slice().first_chunk::<HEADER_BYTES>() else {
             return Err(damaged(format!("{} bytes, a header has {HEADER_BYTES}", bytes.len())));
         };
-        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         if &header[..4] != MAGIC {
             return Err(damaged("it does not begin with `TCVI`".to_owned()));
         }

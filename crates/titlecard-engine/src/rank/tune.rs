@@ -57,8 +57,7 @@ pub struct TunedWeights {
 }
 
 /// Weights tried for one score while the others stand still, relative to the largest of the others.
-const GRID: [f32; 16] =
-    [0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.4, 2.0, 3.0, 5.0];
+const GRID: [f32; 16] = [0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.4, 2.0, 3.0, 5.0];
 const MAX_ROUNDS: usize = 8;
 
 /// Finds weights with a high mean reciprocal rank, by coordinate ascent from `start`.
@@ -76,8 +75,12 @@ pub fn tune_weights(queries: &[Candidates], start: &[f32]) -> TunedWeights {
     for _ in 0..MAX_ROUNDS {
         let before = best;
         for at in 0..weights.len() {
-            let others =
-                weights.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, w)| *w).fold(0.0, f32::max);
+            let others = weights
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != at)
+                .map(|(_, w)| *w)
+                .fold(0.0, f32::max);
             if others == 0.0 {
                 continue;
             }

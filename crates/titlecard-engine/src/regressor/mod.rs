@@ -43,7 +43,9 @@ pub enum RegressorError {
         needed: usize,
     },
     /// The loss stopped being a number.
-    #[error("the loss is not a number after {steps} steps; lower `regressor.learning_rate` (now {learning_rate})")]
+    #[error(
+        "the loss is not a number after {steps} steps; lower `regressor.learning_rate` (now {learning_rate})"
+    )]
     Diverged {
         /// Optimiser steps taken.
         steps: u64,
@@ -209,9 +211,18 @@ impl RegressorConfig {
     /// [`RegressorError::Setting`] naming the first setting out of range.
     pub fn validate(&self) -> Result<(), RegressorError> {
         let check = |name, good: bool, found: &dyn std::fmt::Display, expected| {
-            if good { Ok(()) } else { Err(RegressorError::Setting { name, found: found.to_string(), expected }) }
+            if good {
+                Ok(())
+            } else {
+                Err(RegressorError::Setting { name, found: found.to_string(), expected })
+            }
         };
-        check("hidden", self.hidden.iter().all(|&n| n > 0), &format!("{:?}", self.hidden), "widths of at least 1")?;
+        check(
+            "hidden",
+            self.hidden.iter().all(|&n| n > 0),
+            &format!("{:?}", self.hidden),
+            "widths of at least 1",
+        )?;
         check(
             "dropout",
             self.dropout.iter().all(|p| (0.0..1.0).contains(p)) && self.dropout.len() <= self.hidden.len(),
@@ -303,7 +314,8 @@ impl Regressor {
             seed: self.seed,
             config: self.config.clone(),
         };
-        let head = serde_json::to_string(&head).map_err(|error| RegressorError::Unusable(error.to_string()))?;
+        let head =
+            serde_json::to_string(&head).map_err(|error| RegressorError::Unusable(error.to_string()))?;
         Ok(self.network.to_safetensors(&[(HEAD_KEY, &head)])?)
     }
 

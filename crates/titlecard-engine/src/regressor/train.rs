@@ -167,9 +167,11 @@ impl<'a> Trainer<'a> {
     /// [`RegressorError::OtherTraining`] if it was made with other settings or data,
     /// [`RegressorError::Unusable`] if it is damaged.
     pub fn resume(mut self, checkpoint: &[u8]) -> Result<Self, RegressorError> {
-        let unusable = |error: &dyn std::fmt::Display| RegressorError::Unusable(format!("checkpoint: {error}"));
+        let unusable =
+            |error: &dyn std::fmt::Display| RegressorError::Unusable(format!("checkpoint: {error}"));
         let end = checkpoint.iter().position(|&byte| byte == b'\n').ok_or_else(|| unusable(&"cut short"))?;
-        let head: Checkpoint = serde_json::from_slice(&checkpoint[..end]).map_err(|error| unusable(&error))?;
+        let head: Checkpoint =
+            serde_json::from_slice(&checkpoint[..end]).map_err(|error| unusable(&error))?;
         if head.format != FORMAT || head.format_version != VERSION {
             return Err(unusable(&"another format or version"));
         }
@@ -222,7 +224,8 @@ impl<'a> Trainer<'a> {
             steps: self.steps,
             parts: [parts[0].len(), parts[1].len(), parts[2].len()],
         };
-        let mut bytes = serde_json::to_vec(&head).map_err(|error| RegressorError::Unusable(error.to_string()))?;
+        let mut bytes =
+            serde_json::to_vec(&head).map_err(|error| RegressorError::Unusable(error.to_string()))?;
         bytes.push(b'\n');
         bytes.extend(parts.into_iter().flatten());
         Ok(bytes)
@@ -299,8 +302,11 @@ impl<'a> Trainer<'a> {
 
     /// Whether the last `patience` epochs brought nothing better.
     fn is_over(&self) -> bool {
-        let best =
-            self.history.iter().min_by(|a, b| a.dev_loss.total_cmp(&b.dev_loss)).map_or(0, |record| record.epoch);
+        let best = self
+            .history
+            .iter()
+            .min_by(|a, b| a.dev_loss.total_cmp(&b.dev_loss))
+            .map_or(0, |record| record.epoch);
         self.history.len() >= best + self.config.patience && !self.history.is_empty()
     }
 

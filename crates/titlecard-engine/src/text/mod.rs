@@ -15,7 +15,6 @@
 //! assert_eq!(tokenizer.tokens("Amélie's don't-care 七人の侍"), ["amelie", "dont", "care", "七人", "人の", "の侍"]);
 //! ```
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -106,6 +105,11 @@ impl Tokenizer {
 /// A title as compared with others: folded, lower-case, words joined by single spaces.
 pub fn title_key(title: &str) -> String {
     Tokenizer::new(TokenizerConfig::default()).tokens(title).join(" ")
+}
+
+/// Whether `token` (lower-case, without apostrophes) is an English function word.
+pub fn is_stop_word(token: &str) -> bool {
+    stop_words().contains(token)
 }
 
 /// English function words of the default mode: words that say nothing of what a film is about.
@@ -223,7 +227,13 @@ fn char_at(text: &str, bytes: &[u8], at: usize) -> Option<char> {
 }
 
 /// Folds one word and drops apostrophes and a possessive ending.
-fn emit_word(word: &str, start: usize, is_ascii: bool, folded: &mut String, emit: &mut dyn FnMut(&str, Range<usize>)) {
+fn emit_word(
+    word: &str,
+    start: usize,
+    is_ascii: bool,
+    folded: &mut String,
+    emit: &mut dyn FnMut(&str, Range<usize>),
+) {
     let span = start..start + word.len();
     let has_apostrophe = !is_ascii || word.as_bytes().contains(&b'\'');
     let mut word = word;
@@ -237,14 +247,32 @@ fn emit_word(word: &str, start: usize, is_ascii: bool, folded: &mut String, emit
     }
     folded.clear();
     if is_ascii {
-        folded.extend(word.bytes().filter(|byte| *byte != b'\'').map(|byte| char::from(byte.to_ascii_lowercase())));
+        folded.extend(
+            word.bytes().filter(|byte| *byte != b'\'').map(|byte| char::from(byte.to_ascii_lowercase())),
+        );
     } else {
-        let plain: Cow<'_, str> = word.replace(['\'', '\u{2019}', '\u{2bc}'], "").into();
+        let mut plain = word.replace(['\'', '\u{2019}', '\u{2bc}'], "");
+        // "9½" is 9 and 1/2, not 91/2.
+        if let Some(at) = plain.find(is_fraction) {
+            plain.insert(at, ' ');
+        }
         fold_into(&plain, folded);
     }
-    if !folded.is_empty() {
-        emit(folded, span);
+    emit_pieces(folded, &span, emit);
+}
+
+/// Emits a folded word. Compatibility forms may decompose into several ("½" into 1 and 2, a pointed
+/// Arabic ligature into a space and a mark).
+fn emit_pieces(folded: &str, span: &Range<usize>, emit: &mut dyn FnMut(&str, Range<usize>)) {
+    let separates = |c: char| matches!(kind_of(c), Kind::Separator | Kind::Apostrophe);
+    for piece in folded.split(separates).filter(|piece| !piece.is_empty()) {
+        emit(piece, span.clone());
     }
+}
+
+/// `¼` and the like: one character that stands for two numbers.
+fn is_fraction(c: char) -> bool {
+    matches!(c, '\u{bc}'..='\u{be}' | '\u{2150}'..='\u{215f}' | '\u{2189}')
 }
 
 /// Overlapping pairs of characters, each with the marks that follow it; a single one alone.
@@ -266,9 +294,7 @@ fn emit_pairs(text: &str, run: Range<usize>, folded: &mut String, emit: &mut dyn
     for pair in pairs {
         folded.clear();
         fold_into(&text[pair.clone()], folded);
-        if !folded.is_empty() {
-            emit(folded, pair);
-        }
+        emit_pieces(folded, &pair, emit);
     }
 }
 
@@ -364,7 +390,8 @@ mod tests {
     /// Expected values: gensim and NLTK (fixtures/golden/tokens.py).
     #[test]
     fn compatible_tokens_are_those_of_gensim_and_nltk() {
-        let golden: Golden = serde_json::from_str(include_str!("../../../../fixtures/golden/tokens.json")).unwrap();
+        let golden: Golden =
+            serde_json::from_str(include_str!("../../../../fixtures/golden/tokens.json")).unwrap();
         assert!(golden.cases.len() >= 100);
         let tokenizer = Tokenizer::new(TokenizerConfig { mode: Mode::Compatible, ..Default::default() });
         for case in golden.cases {
@@ -382,6 +409,7 @@ mod tests {
         assert_eq!(tokens("ﬁlm Ｆｉｌｍ ②"), ["film", "film", "2"]);
         assert_eq!(tokens("مُحَمَّد"), ["محمد"]);
         assert_eq!(tokens("İstanbul"), ["istanbul"]);
+        assert_eq!(tokens("9½ weeks \u{fe72}"), ["9", "1", "2", "weeks"]);
     }
 
     #[test]
@@ -394,9 +422,10 @@ mod tests {
 
     #[test]
     fn apostrophes_join_and_possessives_go() {
-        assert_eq!(tokens("don't the father's O'Brien 'quoted' rock 'n' roll"), [
-            "dont", "the", "father", "obrien", "quoted", "rock", "n", "roll"
-        ]);
+        assert_eq!(
+            tokens("don't the father's O'Brien 'quoted' rock 'n' roll"),
+            ["dont", "the", "father", "obrien", "quoted", "rock", "n", "roll"]
+        );
         assert_eq!(tokens("Schindler\u{2019}s 90's"), ["schindler", "90"]);
         assert_eq!(tokens("well-known, U.S.A. 3.5"), ["well", "known", "u", "s", "a", "3", "5"]);
         assert_eq!(tokens("''' \u{2019} - "), [""; 0]);
@@ -405,7 +434,8 @@ mod tests {
     #[test]
     fn stop_words_and_stems_are_optional() {
         let with = |stop_words, stem| {
-            Tokenizer::new(TokenizerConfig { mode: Mode::Default, stop_words, stem }).tokens("The runners were running")
+            Tokenizer::new(TokenizerConfig { mode: Mode::Default, stop_words, stem })
+                .tokens("The runners were running")
         };
         assert_eq!(with(true, false), ["the", "runners", "were", "running"]);
         assert_eq!(with(false, false), ["runners", "running"]);
@@ -441,7 +471,7 @@ mod tests {
         fn tokens_of_tokens_are_the_same(text in "\\PC{0,40}") {
             let once = tokens(&text);
             // Pairs overlap, so only texts with spaces between words keep their tokens.
-            if text.chars().all(|c| kind_of(c) != Kind::Unspaced) {
+            if once.iter().flat_map(|token| token.chars()).all(|c| kind_of(c) != Kind::Unspaced) {
                 let again = tokens(&once.join(" "));
                 prop_assert_eq!(once, again);
             }

@@ -1,0 +1,30 @@
+//! Tests of the engine through its public interface, in one binary.
+
+mod catalogue;
+mod evaluation;
+mod index;
+mod pipeline;
+mod regressor;
+mod shared_data;
+
+use std::ops::ControlFlow;
+
+use titlecard_engine::catalogue::{Film, ReadOptions};
+use titlecard_engine::progress::Progress;
+use titlecard_engine::sample;
+
+/// A report that never stops anything.
+fn go_on(_: &Progress<'_>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// The films of the sample catalogue.
+fn sample_films() -> Vec<Film> {
+    let mut films = Vec::new();
+    sample::read_films(&ReadOptions::default(), &mut |film| {
+        films.push(film);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    films
+}
