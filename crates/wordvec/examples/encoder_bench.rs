@@ -16,12 +16,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use rayon::prelude::*;
+use wordvec::WordVectors;
 use wordvec::encoder::{EncoderConfig, Pair, Side, StaticEncoder, TokenBag, hard_negatives, train_encoder};
 use wordvec::pool::{self, Idf, Sif};
 use wordvec::read::{self, ReadOptions};
 use wordvec::similar::dot_many;
 use wordvec::write::Precision;
-use wordvec::WordVectors;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -101,7 +101,8 @@ impl Data {
                     let right = scores[question.answer as usize];
                     let mut rank = [0.5; 2];
                     for (at, score) in scores.iter().enumerate() {
-                        let share = if *score > right { 1.0 } else { f64::from(u8::from(*score == right)) / 2.0 };
+                        let share =
+                            if *score > right { 1.0 } else { f64::from(u8::from(*score == right)) / 2.0 };
                         rank[0] += share;
                         if self.in_subset.as_ref().is_some_and(|subset| subset[at]) {
                             rank[1] += share;
@@ -113,7 +114,10 @@ impl Data {
             let own = |question: &Question| !question.has_title;
             for (which, size) in [
                 (0, self.films.len()),
-                (1, self.in_subset.as_ref().map_or(0, |subset| subset.iter().filter(|&&is_in| is_in).count())),
+                (
+                    1,
+                    self.in_subset.as_ref().map_or(0, |subset| subset.iter().filter(|&&is_in| is_in).count()),
+                ),
             ] {
                 for without_titles in [false, true] {
                     let ranks: Vec<f64> = ranks
@@ -132,7 +136,11 @@ impl Data {
 
     fn evaluate(&self, method: &str, encoder: &StaticEncoder) {
         for &dim in encoder.dims() {
-            let method = if dim == encoder.dim() { method.to_owned() } else { format!("{method}, {dim} of {}", encoder.dim()) };
+            let method = if dim == encoder.dim() {
+                method.to_owned()
+            } else {
+                format!("{method}, {dim} of {}", encoder.dim())
+            };
             self.report(&method, dim, &|text, side, row| {
                 let mut full = vec![0.0; encoder.dim()];
                 encoder.encode(text.split(' '), side, &mut full);
@@ -157,7 +165,8 @@ fn figures(method: &str, set: &str, n_films: usize, without_titles: bool, ranks:
 
 fn train(scratch: &Path, vectors: &Path, out: &Path, settings: &[&str]) -> Result<()> {
     let mut config = EncoderConfig::default();
-    let (mut share, mut n_buckets, mut rounds, mut tot_copies, mut report_all) = (1.0_f64, 1 << 16, 2, 4, true);
+    let (mut share, mut n_buckets, mut rounds, mut tot_copies, mut report_all) =
+        (1.0_f64, 1 << 16, 2, 4, true);
     let mut kinds = "plot rest totplot".to_owned();
     for setting in settings {
         let (name, value) = setting.split_once('=').ok_or("settings are name=value")?;
@@ -182,7 +191,8 @@ fn train(scratch: &Path, vectors: &Path, out: &Path, settings: &[&str]) -> Resul
     }
     let data = Data::read(scratch)?;
     let (vectors, _) = read::read_path(vectors, &ReadOptions::default())?;
-    let dims: Vec<usize> = [64, 128, 256].into_iter().filter(|dim| *dim < vectors.dim()).chain([vectors.dim()]).collect();
+    let dims: Vec<usize> =
+        [64, 128, 256].into_iter().filter(|dim| *dim < vectors.dim()).chain([vectors.dim()]).collect();
     let mut encoder = StaticEncoder::new(&vectors, &dims, n_buckets, config.seed)?;
     let bag = |text: &str| encoder.bag(text.split(' '));
     // Films of the train split only: nothing of another split takes part, not even as a negative.
@@ -233,9 +243,11 @@ fn train(scratch: &Path, vectors: &Path, out: &Path, settings: &[&str]) -> Resul
     for round in 0..rounds {
         if round > 0 && config.hard_negatives > 0 {
             // Hard negatives are films, so they belong to queries whose documents are films.
-            let (of_films, others): (Vec<Pair>, Vec<Pair>) = pairs.into_iter().partition(|pair| pair.document < n_films);
+            let (of_films, others): (Vec<Pair>, Vec<Pair>) =
+                pairs.into_iter().partition(|pair| pair.document < n_films);
             let found = hard_negatives(&encoder, &documents, &films, &of_films, 5, 30);
-            pairs = of_films.into_iter().zip(found).map(|(pair, negatives)| Pair { negatives, ..pair }).collect();
+            pairs =
+                of_films.into_iter().zip(found).map(|(pair, negatives)| Pair { negatives, ..pair }).collect();
             pairs.extend(others);
         }
         let config = EncoderConfig { seed: config.seed + round, ..config.clone() };
@@ -244,7 +256,13 @@ fn train(scratch: &Path, vectors: &Path, out: &Path, settings: &[&str]) -> Resul
             sum += state.loss;
             n += 1;
             if n == 50 || state.steps_done == state.steps_total {
-                eprintln!("round {round} step {} of {}: loss {:.3}, {:.0} s", state.steps_done, state.steps_total, sum / n as f32, started.elapsed().as_secs_f64());
+                eprintln!(
+                    "round {round} step {} of {}: loss {:.3}, {:.0} s",
+                    state.steps_done,
+                    state.steps_total,
+                    sum / n as f32,
+                    started.elapsed().as_secs_f64()
+                );
                 (sum, n) = (0.0, 0);
             }
             ControlFlow::Continue(())
@@ -261,7 +279,9 @@ fn train(scratch: &Path, vectors: &Path, out: &Path, settings: &[&str]) -> Resul
     if report_all {
         data.evaluate("static encoder", &encoder);
     } else {
-        data.report("static encoder", encoder.dim(), &|text, side, row| encoder.encode(text.split(' '), side, row));
+        data.report("static encoder", encoder.dim(), &|text, side, row| {
+            encoder.encode(text.split(' '), side, row)
+        });
     }
     Ok(())
 }
@@ -297,6 +317,9 @@ fn speed(scratch: &Path, encoder: &Path) -> Result<()> {
         n += 1;
     }
     let seconds = started.elapsed().as_secs_f64();
-    println!("{{\"films\": {n}, \"seconds\": {seconds:.2}, \"films_per_s\": {:.0}, \"sum\": {sum}}}", f64::from(n) / seconds);
+    println!(
+        "{{\"films\": {n}, \"seconds\": {seconds:.2}, \"films_per_s\": {:.0}, \"sum\": {sum}}}",
+        f64::from(n) / seconds
+    );
     Ok(())
 }

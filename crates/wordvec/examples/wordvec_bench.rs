@@ -18,7 +18,8 @@ use std::time::Instant;
 
 use wordvec::read::{self, ReadOptions};
 use wordvec::train::{
-    Architecture, Corpus, CorpusOptions, Mode, Objective, SubwordConfig, TextFile, TrainConfig, train, train_subwords,
+    Architecture, Corpus, CorpusOptions, Mode, Objective, SubwordConfig, TextFile, TrainConfig, train,
+    train_subwords,
 };
 use wordvec::write::{self, Precision};
 use wordvec::{MappedVectors, Word2vecFile, WordTable, pool, similar};
@@ -59,7 +60,9 @@ fn train_file(path: &Path, out: &Path, settings: &[&str]) -> Result<()> {
             "threads" => config.mode = Mode::Fast { threads: value.parse()? },
             "cbow" => config.architecture = Architecture::Cbow,
             "tree" => config.objective = Objective::HierarchicalSoftmax,
-            "buckets" => subwords = Some(SubwordConfig { n_buckets: value.parse()?, ..SubwordConfig::default() }),
+            "buckets" => {
+                subwords = Some(SubwordConfig { n_buckets: value.parse()?, ..SubwordConfig::default() })
+            }
             _ => return Err(format!("no setting {name}").into()),
         }
     }
@@ -91,7 +94,8 @@ fn train_file(path: &Path, out: &Path, settings: &[&str]) -> Result<()> {
 
 fn open(path: &Path, word: &str) -> Result<()> {
     let started = Instant::now();
-    let (how, vectors): (String, Box<dyn WordTable>) = if path.extension().is_some_and(|name| name == "tcwv") {
+    let (how, vectors): (String, Box<dyn WordTable>) = if path.extension().is_some_and(|name| name == "tcwv")
+    {
         ("mapped".to_owned(), Box::new(MappedVectors::open(path)?))
     } else {
         let file = Word2vecFile::open(path)?;
@@ -121,7 +125,8 @@ fn convert(from: &Path, to: &Path, precision: &str) -> Result<()> {
         _ => return Err("precision is f32, f16 or int8".into()),
     };
     let started = Instant::now();
-    let report = read::convert(from, to, precision, &ReadOptions::default(), &mut |_| ControlFlow::Continue(()))?;
+    let report =
+        read::convert(from, to, precision, &ReadOptions::default(), &mut |_| ControlFlow::Continue(()))?;
     println!(
         "{{\"convert_s\": {:.2}, \"format\": \"{:?}\", \"n_duplicates\": {}, \"n_not_utf8\": {}, \"size_bytes\": {}}}",
         started.elapsed().as_secs_f64(),
@@ -169,7 +174,11 @@ fn pool_texts(path: &Path, texts: &Path) -> Result<()> {
         let started = Instant::now();
         for (row, tokens) in rows.chunks_exact_mut(vectors.dim()).zip(&tokens) {
             let tokens = tokens.iter().copied();
-            if pooling == 0 { pool::mean(&vectors, tokens, row) } else { pool::max_abs(&vectors, tokens, row) };
+            if pooling == 0 {
+                pool::mean(&vectors, tokens, row)
+            } else {
+                pool::max_abs(&vectors, tokens, row)
+            };
         }
         *seconds = started.elapsed().as_secs_f64();
         sums[pooling] = rows.iter().map(|x| f64::from(*x)).sum();

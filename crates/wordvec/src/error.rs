@@ -29,7 +29,9 @@ pub enum WordVecError {
         byte: u64,
     },
     /// A row or the header is not what the format says.
-    #[error("row {row} (byte {byte}): {what}; expected word vectors as word2vec, GloVe or fastText write them")]
+    #[error(
+        "row {row} (byte {byte}): {what}; expected word vectors as word2vec, GloVe or fastText write them"
+    )]
     Malformed {
         /// Row, from 1; 0 for the header.
         row: usize,
@@ -42,7 +44,9 @@ pub enum WordVecError {
     #[error("the file is damaged: {0}; make or fetch it again")]
     Damaged(String),
     /// The file was written by a newer program.
-    #[error("the file has format version {found}, this program knows versions up to {newest}; use a newer program or convert the file again")]
+    #[error(
+        "the file has format version {found}, this program knows versions up to {newest}; use a newer program or convert the file again"
+    )]
     Version {
         /// Version of the file.
         found: u32,
@@ -119,7 +123,9 @@ pub enum WordVecError {
         n_words: usize,
     },
     /// There is nothing to train an encoder on.
-    #[error("{n_pairs} pairs of texts with known words, at least 2 are needed; use more pairs or a larger vocabulary")]
+    #[error(
+        "{n_pairs} pairs of texts with known words, at least 2 are needed; use more pairs or a larger vocabulary"
+    )]
     TooFewPairs {
         /// Usable pairs.
         n_pairs: usize,

@@ -228,13 +228,21 @@ mod x86 {
                     // they found the features it was compiled for.
                     unsafe { dots(input, outputs, scores) }
                 }
-                pub(super) fn call_update(input: &mut [f32], outputs: &mut [f32], gains: &[f32], change: &mut [f32]) {
+                pub(super) fn call_update(
+                    input: &mut [f32],
+                    outputs: &mut [f32],
+                    gains: &[f32],
+                    change: &mut [f32],
+                ) {
                     // SAFETY: as above.
                     unsafe { update(input, outputs, gains, change) }
                 }
             }
-            pub(super) const $name: Kernels =
-                Kernels { dots: $module::call_dots, update: $module::call_update, combine: $module::call_combine };
+            pub(super) const $name: Kernels = Kernels {
+                dots: $module::call_dots,
+                update: $module::call_update,
+                combine: $module::call_combine,
+            };
         };
     }
 
@@ -424,7 +432,12 @@ mod tests {
             let plain = run(Kernels::plain());
             assert_eq!(plain, run(Kernels::exact()));
             let fast = run(Kernels::fast());
-            let pairs = plain.0.iter().chain(&plain.1).chain(&plain.2).zip(fast.0.iter().chain(&fast.1).chain(&fast.2));
+            let pairs = plain
+                .0
+                .iter()
+                .chain(&plain.1)
+                .chain(&plain.2)
+                .zip(fast.0.iter().chain(&fast.1).chain(&fast.2));
             for (plain, fast) in pairs {
                 assert!((plain - fast).abs() <= 1e-4 * plain.abs().max(1.0), "{plain} and {fast}");
             }

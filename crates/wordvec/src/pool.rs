@@ -83,7 +83,9 @@ impl Idf {
             n_texts += 1;
         }
         let n = 1.0 + f64::from(n_texts);
-        Self { weights: n_with.into_iter().map(|df| ((n / (1.0 + f64::from(df))).ln() + 1.0) as f32).collect() }
+        Self {
+            weights: n_with.into_iter().map(|df| ((n / (1.0 + f64::from(df))).ln() + 1.0) as f32).collect(),
+        }
     }
 
     /// Weight of every word, `[n_words]`.
@@ -231,10 +233,8 @@ fn first_component(rows: &[f32], dim: usize) -> Vec<f32> {
     // A start with a part in every direction, and no random numbers.
     let mut vector: Vec<f64> = (0..dim).map(|i| 1.0 + (i as f64 * 0.618_033_988_75).fract()).collect();
     for _ in 0..POWER_ITERATIONS {
-        let mut next: Vec<f64> = gram
-            .chunks_exact(dim)
-            .map(|row| row.iter().zip(&vector).map(|(a, b)| a * b).sum())
-            .collect();
+        let mut next: Vec<f64> =
+            gram.chunks_exact(dim).map(|row| row.iter().zip(&vector).map(|(a, b)| a * b).sum()).collect();
         let length = next.iter().map(|x| x * x).sum::<f64>().sqrt();
         if length == 0.0 {
             break;

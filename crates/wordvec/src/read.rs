@@ -102,7 +102,10 @@ pub fn read_from_bytes(bytes: &[u8]) -> Result<WordVectors, WordVecError> {
 ///
 /// # Errors
 /// [`WordVecError`].
-pub fn read_from(mut reader: impl BufRead, options: &ReadOptions) -> Result<(WordVectors, ReadReport), WordVecError> {
+pub fn read_from(
+    mut reader: impl BufRead,
+    options: &ReadOptions,
+) -> Result<(WordVectors, ReadReport), WordVecError> {
     if reader.fill_buf()?.starts_with(tcwv::MAGIC) {
         let mut bytes = Vec::new();
         reader.read_to_end(&mut bytes)?;
@@ -199,7 +202,11 @@ pub fn convert(
 type Sink<'a> = dyn FnMut(&str, &[f32]) -> Result<bool, WordVecError> + 'a;
 
 /// Calls `sink` for every wanted row of a stream of another format than ours.
-fn for_each_row(reader: impl BufRead, options: &ReadOptions, sink: &mut Sink<'_>) -> Result<ReadReport, WordVecError> {
+fn for_each_row(
+    reader: impl BufRead,
+    options: &ReadOptions,
+    sink: &mut Sink<'_>,
+) -> Result<ReadReport, WordVecError> {
     let mut reader = Counted { reader, byte: 0 };
     let mut first = Vec::new();
     reader.read_line(&mut first, 1, None)?;
@@ -270,7 +277,12 @@ impl<R: BufRead> Counted<R> {
     }
 
     /// Reads to the line feed or the end, at most as much as a row can be long.
-    fn read_line(&mut self, into: &mut Vec<u8>, row: usize, expected: Option<usize>) -> Result<usize, WordVecError> {
+    fn read_line(
+        &mut self,
+        into: &mut Vec<u8>,
+        row: usize,
+        expected: Option<usize>,
+    ) -> Result<usize, WordVecError> {
         // No number needs 64 bytes.
         let longest = (MAX_WORD_BYTES + MAX_DIM * 64) as u64;
         let read = io::Read::take(&mut self.reader, longest).read_until(b'\n', into);
@@ -342,7 +354,10 @@ impl Rows<'_> {
             let number = &rest[gap + 1..];
             let value = std::str::from_utf8(number).ok().and_then(|text| text.parse().ok());
             values.push(value.ok_or_else(|| {
-                malformed(format!("`{}` is not a number", String::from_utf8_lossy(&number[..number.len().min(20)])))
+                malformed(format!(
+                    "`{}` is not a number",
+                    String::from_utf8_lossy(&number[..number.len().min(20)])
+                ))
             })?);
             rest = &rest[..gap];
         }
@@ -371,7 +386,8 @@ fn looks_binary(ahead: &[u8], dim: usize) -> bool {
     let end = ahead.len().min((space + 1).saturating_add(dim.saturating_mul(4)));
     let sample = &ahead[space + 1..end];
     let printable = |byte: &u8| {
-        matches!(byte, b'+' | b'-' | b'.' | b' ' | b'\t' | b'\r' | b'\n' | 0x80..) || byte.is_ascii_alphanumeric()
+        matches!(byte, b'+' | b'-' | b'.' | b' ' | b'\t' | b'\r' | b'\n' | 0x80..)
+            || byte.is_ascii_alphanumeric()
     };
     !sample.iter().all(printable) || !sample.contains(&b' ') && dim > 1
 }

@@ -117,14 +117,16 @@ mod tests {
     #[test]
     fn every_linked_word_is_where_the_update_leaves_it() {
         let vectors = vectors();
-        let links = links_of_groups(&vectors, [vec!["film", "movie", "unknown"], vec!["movie", "picture", "movie"]]);
+        let links =
+            links_of_groups(&vectors, [vec!["film", "movie", "unknown"], vec!["movie", "picture", "movie"]]);
         assert_eq!(links, [(0, 1), (1, 2)]);
         let config = RetrofitConfig { stay: 0.7, pull: 1.3, sweeps: 200 };
         let moved = retrofit(&vectors, &links, &config).unwrap();
         for (at, linked) in [(0, vec![1]), (1, vec![0, 2]), (2, vec![1])] {
             for dim in 0..2 {
                 let q = |at: usize| f64::from(moved.row(at)[dim]);
-                let pulled: f64 = linked.iter().map(|&other| 1.3 / linked.len() as f64 * (q(at) - q(other))).sum();
+                let pulled: f64 =
+                    linked.iter().map(|&other| 1.3 / linked.len() as f64 * (q(at) - q(other))).sum();
                 let residue = 0.7 * (q(at) - f64::from(vectors.row(at)[dim])) + pulled;
                 assert!(residue.abs() < 1e-5, "{residue} at {at}");
             }

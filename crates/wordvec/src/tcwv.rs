@@ -131,7 +131,12 @@ impl<W: Write> TcwvWriter<W> {
     pub fn push(&mut self, word: &str, row: &[f32], count: Option<u64>) -> Result<bool, WordVecError> {
         let n_words = self.ends.len();
         if row.len() != self.dim {
-            return Err(WordVecError::Shape { n_words: 1, dim: self.dim, expected: self.dim, found: row.len() });
+            return Err(WordVecError::Shape {
+                n_words: 1,
+                dim: self.dim,
+                expected: self.dim,
+                found: row.len(),
+            });
         }
         let (words, ends) = (&self.words, &self.ends);
         let word_of = |at: u32| &words[word_range(ends, at as usize)];
@@ -139,7 +144,9 @@ impl<W: Write> TcwvWriter<W> {
         if self.index.find(hash, |at| word_of(at) == word.as_bytes()).is_some() {
             return Ok(false);
         }
-        if count.is_some() != (self.counts.len() == n_words) && n_words > 0 || count.is_some() && self.counts.len() < n_words {
+        if count.is_some() != (self.counts.len() == n_words) && n_words > 0
+            || count.is_some() && self.counts.len() < n_words
+        {
             return Err(WordVecError::Shape { n_words, dim: 1, expected: n_words, found: self.counts.len() });
         }
         self.index.insert(hash, n_words as u32, |at| word_index::hash(word_of(at)));
@@ -218,7 +225,9 @@ fn encode(row: &[f32], precision: Precision, into: &mut Vec<u8>) -> Option<f32> 
             let scale = row.iter().fold(0.0_f32, |largest, x| largest.max(x.abs())) / 127.0;
             // A row of zeros has scale 0 and stays zeros.
             let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-            into.extend(row.iter().map(|x| ((x * inverse).round().clamp(-127.0, 127.0) as i8).to_le_bytes()[0]));
+            into.extend(
+                row.iter().map(|x| ((x * inverse).round().clamp(-127.0, 127.0) as i8).to_le_bytes()[0]),
+            );
             return Some(scale);
         }
     }
@@ -276,7 +285,8 @@ impl Layout {
         if u32_at(bytes, 8) != dim || u32_at(bytes, 12) != code {
             return Err(damaged("its first and last parts differ"));
         }
-        let precision = Precision::of_code(code).ok_or_else(|| damaged(format!("precision {code} is unknown")))?;
+        let precision =
+            Precision::of_code(code).ok_or_else(|| damaged(format!("precision {code} is unknown")))?;
         let n_words = u64_at(footer, 0) as usize;
         let n_slots = u64_at(footer, 8) as usize;
         if n_words == 0 || dim == 0 {
@@ -298,7 +308,9 @@ impl Layout {
             n_slots,
             dim: dim as usize,
             precision,
-            values: section(n_words.checked_mul(dim as usize).and_then(|n| n.checked_mul(precision.width())))?,
+            values: section(
+                n_words.checked_mul(dim as usize).and_then(|n| n.checked_mul(precision.width())),
+            )?,
             scales: section(if precision == Precision::Int8 { n_words.checked_mul(4) } else { Some(0) })?,
             words: section(usize::try_from(u64_at(footer, 16)).ok())?,
             ends: section(n_words.checked_mul(8))?,
@@ -353,7 +365,9 @@ impl Layout {
                 Ok(row) if cfg!(target_endian = "little") => Cow::Borrowed(row),
                 _ => stored.as_chunks::<4>().0.iter().map(|x| f32::from_le_bytes(*x)).collect(),
             },
-            Precision::F16 => stored.as_chunks::<2>().0.iter().map(|x| half::to_f32(u16::from_le_bytes(*x))).collect(),
+            Precision::F16 => {
+                stored.as_chunks::<2>().0.iter().map(|x| half::to_f32(u16::from_le_bytes(*x))).collect()
+            }
             Precision::Int8 => {
                 let scale = self.scale(bytes, at);
                 stored.iter().map(|&x| f32::from(i8::from_le_bytes([x])) * scale).collect()
@@ -495,8 +509,9 @@ fn read_version_1(bytes: &[u8], options: &ReadOptions) -> Result<WordVectors, Wo
     let (n_words, dim) = (u64_at(header, 8) as usize, u32_at(header, 16) as usize);
     let mut rest = body;
     let mut take = |length: Option<usize>| {
-        let (part, after) =
-            length.and_then(|length| rest.split_at_checked(length)).ok_or_else(|| damaged("it is cut short"))?;
+        let (part, after) = length
+            .and_then(|length| rest.split_at_checked(length))
+            .ok_or_else(|| damaged("it is cut short"))?;
         rest = after;
         Ok::<&[u8], WordVecError>(part)
     };

@@ -181,7 +181,12 @@ fn stamp(path: &Path, n_bytes: usize) -> Result<[u64; 2], WordVecError> {
 }
 
 /// Finds all rows, reading the file once in pieces.
-fn walk(path: &Path, n_words: usize, dim: usize, header_bytes: usize) -> Result<(Vec<u64>, WordIndex), WordVecError> {
+fn walk(
+    path: &Path,
+    n_words: usize,
+    dim: usize,
+    header_bytes: usize,
+) -> Result<(Vec<u64>, WordIndex), WordVecError> {
     let mut file = File::open(path).map_err(|source| WordVecError::Open { path: path.to_owned(), source })?;
     let mut piece = vec![0; PIECE];
     // `piece[at..filled]` is what has been read and not walked; `base` is where `piece` starts in the file.
@@ -274,15 +279,22 @@ fn word_in_file(
 /// Layout of `.tcwi`, little endian: `TCWI`, version u32, n_words u64, n_slots u64, dim u64, size u64 and
 /// time of change (nanoseconds since 1970) u64 of the vector file, CRC-32 of the rest u32, zeros to 64
 /// bytes; starts u64 a word; slots u32.
-fn save(path: &Path, stamp: [u64; 2], dim: usize, starts: &[u64], words: &WordIndex) -> Result<(), WordVecError> {
+fn save(
+    path: &Path,
+    stamp: [u64; 2],
+    dim: usize,
+    starts: &[u64],
+    words: &WordIndex,
+) -> Result<(), WordVecError> {
     let mut checksum = crc32fast::Hasher::new();
     starts.iter().for_each(|start| checksum.update(&start.to_le_bytes()));
     words.slots().iter().for_each(|slot| checksum.update(&slot.to_le_bytes()));
     let mut header = [0; HEADER_BYTES];
     header[..4].copy_from_slice(MAGIC);
     header[4..8].copy_from_slice(&VERSION.to_le_bytes());
-    for (at, value) in
-        [starts.len() as u64, words.slots().len() as u64, dim as u64, stamp[0], stamp[1]].into_iter().enumerate()
+    for (at, value) in [starts.len() as u64, words.slots().len() as u64, dim as u64, stamp[0], stamp[1]]
+        .into_iter()
+        .enumerate()
     {
         header[8 + at * 8..16 + at * 8].copy_from_slice(&value.to_le_bytes());
     }

@@ -24,7 +24,11 @@ pub enum Precision {
 ///
 /// # Errors
 /// The writer's.
-pub fn write_tcwv(vectors: &WordVectors, precision: Precision, out: &mut dyn Write) -> Result<(), WordVecError> {
+pub fn write_tcwv(
+    vectors: &WordVectors,
+    precision: Precision,
+    out: &mut dyn Write,
+) -> Result<(), WordVecError> {
     write_table(vectors, precision, out)
 }
 
@@ -58,7 +62,8 @@ pub fn replace_file(
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}-{}.new", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
     let new = Path::new(&name);
-    let mut file = File::create(new).map_err(|source| WordVecError::Open { path: path.to_owned(), source })?;
+    let mut file =
+        File::create(new).map_err(|source| WordVecError::Open { path: path.to_owned(), source })?;
     let written = write(&mut file).and_then(|()| Ok(file.sync_all()?));
     drop(file);
     let renamed = written.and_then(|()| Ok(std::fs::rename(new, path)?));

@@ -179,7 +179,8 @@ fn a_word2vec_file_is_used_where_it_lies() {
             assert_eq!(file.index_of("nowhere"), None);
         }
         // Another file under the same name: the tables are made anew.
-        std::fs::write(&path, as_bytes(|out| write::write_word2vec_binary(&sample(3, 2), out).unwrap())).unwrap();
+        std::fs::write(&path, as_bytes(|out| write::write_word2vec_binary(&sample(3, 2), out).unwrap()))
+            .unwrap();
         let file = Word2vecFile::open(&path).unwrap();
         assert_eq!((file.origin(), file.len(), file.index_of("w2_é")), (IndexOrigin::Built, 3, Some(2)));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "scratch files stay behind");
@@ -207,7 +208,8 @@ fn a_cut_word2vec_file_is_refused_with_its_row() {
 #[test]
 fn conversion_is_row_by_row_and_leaves_nothing_behind_when_stopped() {
     let vectors = sample(25_000, 3);
-    let (folder, from) = folder_with("v.txt", &as_bytes(|out| write::write_glove_text(&vectors, out).unwrap()));
+    let (folder, from) =
+        folder_with("v.txt", &as_bytes(|out| write::write_glove_text(&vectors, out).unwrap()));
     let to = folder.path().join("v.tcwv");
     let convert = |progress: &mut dyn FnMut(&read::ConvertProgress) -> ControlFlow<()>| {
         read::convert(&from, &to, Precision::F32, &ReadOptions::default(), progress)
@@ -224,7 +226,8 @@ fn conversion_is_row_by_row_and_leaves_nothing_behind_when_stopped() {
     let mapped = MappedVectors::open(&to).unwrap();
     assert_eq!(&*mapped.row_at(24_999), vectors.row(24_999));
     let again = folder.path().join("again.tcwv");
-    read::convert(&to, &again, Precision::F32, &ReadOptions::default(), &mut |_| ControlFlow::Continue(())).unwrap();
+    read::convert(&to, &again, Precision::F32, &ReadOptions::default(), &mut |_| ControlFlow::Continue(()))
+        .unwrap();
     assert_eq!(std::fs::read(&to).unwrap(), std::fs::read(&again).unwrap());
 }
 

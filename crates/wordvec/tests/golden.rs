@@ -97,7 +97,8 @@ fn files_written_by_gensim_hold_its_vectors() {
         ("gensim.txt", Format::TextWithHeader, 1e-6),
         ("gensim_glove.txt", Format::TextWithoutHeader, 1e-6),
     ] {
-        let (vectors, report) = read::read_path(&fixture("wordvec").join(name), &ReadOptions::default()).unwrap();
+        let (vectors, report) =
+            read::read_path(&fixture("wordvec").join(name), &ReadOptions::default()).unwrap();
         assert_eq!((report.format, report.n_duplicates, report.has_more), (format, 0, false), "{name}");
         assert_eq!(vectors.words(), golden.words, "{name}");
         close(vectors.as_slice(), &golden.rows.concat(), tolerance);
@@ -119,14 +120,16 @@ fn our_binary_file_is_gensims_byte_by_byte() {
 #[test]
 fn saved_files_of_version_1_still_open() {
     let golden = golden();
-    let open = |name: &str| read::read_path(&fixture("wordvec").join(name), &ReadOptions::default()).unwrap().0;
+    let open =
+        |name: &str| read::read_path(&fixture("wordvec").join(name), &ReadOptions::default()).unwrap().0;
     let exact = open("version_1_f32.tcwv");
     assert_eq!(exact.words(), golden.words);
     assert_eq!((exact.as_slice(), exact.counts()), (&golden.rows.concat()[..], None));
     let rounded = open("version_1_int8.tcwv");
     assert_eq!(rounded.counts(), Some(&golden.counts[..]));
     close(rounded.as_slice(), &golden.rows.concat(), 0.02);
-    let part = ReadOptions { limit: Some(3), only: Some(["ship", "the", "sea", "film"].map(String::from).into()) };
+    let part =
+        ReadOptions { limit: Some(3), only: Some(["ship", "the", "sea", "film"].map(String::from).into()) };
     let (vectors, _) = read::read_path(&fixture("wordvec/version_1_f32.tcwv"), &part).unwrap();
     assert_eq!(vectors.words(), ["the", "film", "sea"]);
 }
@@ -181,7 +184,8 @@ fn phrases_are_gensims() {
     let golden = golden();
     for (scoring, score) in [("default", PhraseScore::Original), ("npmi", PhraseScore::Npmi)] {
         let case = &golden.phrases[scoring];
-        let config = PhraseConfig { min_count: 2, threshold: case.threshold, score, ..PhraseConfig::default() };
+        let config =
+            PhraseConfig { min_count: 2, threshold: case.threshold, score, ..PhraseConfig::default() };
         let phrases = Phrases::learn(&mut Sentences(golden.sentences.clone()), &config).unwrap();
         assert_eq!(phrases.len(), case.scores.len(), "{scoring}");
         for (pair, expected) in &case.scores {

@@ -26,7 +26,13 @@ fn the_demo_ends_with_tables_plots_and_sensible_answers() {
     for title in ["  1. Citizen Kane (1941)", "  1. Seven Samurai (1954)", "  1. Jaws (1975)"] {
         assert!(stdout.contains(title), "no `{title}` in\n{stdout}");
     }
-    for method in ["| word vectors, mean ", "| word vectors, max-abs ", "| BM25 ", "| regression, original-mean ", "| hybrid "] {
+    for method in [
+        "| word vectors, mean ",
+        "| word vectors, max-abs ",
+        "| BM25 ",
+        "| regression, original-mean ",
+        "| hybrid ",
+    ] {
         assert_eq!(stdout.matches(method).count(), 3, "`{method}` in the three tables of\n{stdout}");
     }
     assert!(stderr.contains("Next:"), "{stderr}");
@@ -38,7 +44,8 @@ fn the_demo_ends_with_tables_plots_and_sensible_answers() {
     }
     assert!(!stdout.contains('\u{1b}') && !stderr.contains('\u{1b}'), "no colour and no bars into a pipe");
     let logs: Vec<_> = std::fs::read_dir(folder.path().join("tmp/logs")).unwrap().flatten().collect();
-    let in_a_log = |text: &str| logs.iter().any(|log| std::fs::read_to_string(log.path()).unwrap().contains(text));
+    let in_a_log =
+        |text: &str| logs.iter().any(|log| std::fs::read_to_string(log.path()).unwrap().contains(text));
     assert!(in_a_log("regressor epoch") && in_a_log("tuned on"));
 }
 
@@ -53,7 +60,12 @@ fn search_takes_a_query_from_the_argument_or_from_stdin() {
         let by_stdin = run_with_input(folder(), arguments, &format!("{question}\n")).expect(0);
         assert_eq!(by_stdin.stdout, by_argument.stdout);
     }
-    let lines = run_with_input(folder(), &["search", "--lines", "-k", "1"], "a shark at the beach\n\nxyzzyq\nsamurai\n").expect(0);
+    let lines = run_with_input(
+        folder(),
+        &["search", "--lines", "-k", "1"],
+        "a shark at the beach\n\nxyzzyq\nsamurai\n",
+    )
+    .expect(0);
     assert_eq!(lines.stdout.matches("  1. ").count(), 2, "{}", lines.stdout);
     assert!(lines.stderr.contains("no word of the query is known"), "{}", lines.stderr);
 }
@@ -61,12 +73,14 @@ fn search_takes_a_query_from_the_argument_or_from_stdin() {
 #[test]
 fn json_hits_add_up() {
     let json = run(folder(), &["search", "samurai defend a village", "--json", "-k", "7"]).expect(0);
-    let hits: Vec<serde_json::Value> = json.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let hits: Vec<serde_json::Value> =
+        json.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(hits.len(), 7);
     for (at, hit) in hits.iter().enumerate() {
         assert_eq!(hit["rank"], at + 1);
         assert_eq!(hit["query"], "samurai defend a village");
-        let sum: f64 = hit["parts"].as_array().unwrap().iter().map(|part| part["contribution"].as_f64().unwrap()).sum();
+        let sum: f64 =
+            hit["parts"].as_array().unwrap().iter().map(|part| part["contribution"].as_f64().unwrap()).sum();
         assert!((sum - hit["score"].as_f64().unwrap()).abs() < 1e-6, "{hit}");
         assert!(hit["film"]["title"].is_string() && hit["matches"].is_array());
     }
@@ -76,8 +90,14 @@ fn json_hits_add_up() {
 fn nothing_found_is_exit_code_1() {
     let nothing = run(folder(), &["search", "xyzzyq qqzzx"]).expect(1);
     assert_eq!(nothing.stdout, "");
-    assert_eq!(nothing.stderr, "no word of the query is known to this catalogue (looked for: xyzzyq, qqzzx)\n");
-    assert_eq!(run(folder(), &["search", "  ?! "]).expect(1).stderr, "the query has no words; describe the film in your own words\n");
+    assert_eq!(
+        nothing.stderr,
+        "no word of the query is known to this catalogue (looked for: xyzzyq, qqzzx)\n"
+    );
+    assert_eq!(
+        run(folder(), &["search", "  ?! "]).expect(1).stderr,
+        "the query has no words; describe the film in your own words\n"
+    );
 }
 
 #[test]
@@ -95,7 +115,9 @@ fn a_closed_pipe_is_no_error() {
 
 #[test]
 fn eval_compares_with_a_bound() {
-    let good = run(folder(), &["eval", "--task", "known-item", "--split", "test", "--min-p10", "0.02", "--json"]).expect(0);
+    let good =
+        run(folder(), &["eval", "--task", "known-item", "--split", "test", "--min-p10", "0.02", "--json"])
+            .expect(0);
     let report: serde_json::Value = serde_json::from_str(&good.stdout).unwrap();
     assert_eq!(report["n_candidates"], 414);
     assert!(report["methods"].as_array().unwrap().len() >= 6);

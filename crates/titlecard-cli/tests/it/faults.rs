@@ -34,7 +34,8 @@ fn catalogues_of_the_wrong_shape_are_explained() {
 #[test]
 fn a_broken_row_is_reported_and_the_rest_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let report = prepare(folder.path(), "f.csv", "id,title,tags\n1,A,b c\n2,only two\n3,,x\n4,D,e f\n").expect(0);
+    let report =
+        prepare(folder.path(), "f.csv", "id,title,tags\n1,A,b c\n2,only two\n3,,x\n4,D,e f\n").expect(0);
     insta::assert_snapshot!(report.stdout, @r"
     catalogue `f.csv`, shape TMDB Movies Clean
       columns: id, tags, title
@@ -72,7 +73,8 @@ fn steps_out_of_order_name_the_one_to_run() {
 fn missing_vectors_and_other_languages_are_explained() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), &["prepare"]).expect(0);
-    let missing = run(folder.path(), &["--set", "vectors.path=GoogleNews.bin", "train", "regressor"]).expect(2);
+    let missing =
+        run(folder.path(), &["--set", "vectors.path=GoogleNews.bin", "train", "regressor"]).expect(2);
     insta::assert_snapshot!(missing.stderr, @r"
     error: the word vectors `GoogleNews.bin` do not exist
 
@@ -95,7 +97,8 @@ fn a_full_disk_leaves_what_was_there() {
     run(folder.path(), &["prepare"]).expect(0);
     let films = fs::read(folder.path().join("data/films.jsonl.zst")).unwrap();
     let limited = |arguments: &str| -> Run {
-        let script = format!("trap '' XFSZ; ulimit -f 8; exec '{}' {arguments}", env!("CARGO_BIN_EXE_titlecard"));
+        let script =
+            format!("trap '' XFSZ; ulimit -f 8; exec '{}' {arguments}", env!("CARGO_BIN_EXE_titlecard"));
         Command::new("sh").args(["-c", &script]).current_dir(folder.path()).output().unwrap().into()
     };
     let full = limited("prepare").expect(2);
@@ -104,8 +107,11 @@ fn a_full_disk_leaves_what_was_there() {
     let full = limited("train regressor --epochs 1").expect(2);
     assert!(full.stderr.contains("cannot write"), "{}", full.stderr);
     assert!(!folder.path().join("models/regressor-default.safetensors").exists());
-    let names: Vec<String> =
-        fs::read_dir(folder.path().join("data")).unwrap().flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let names: Vec<String> = fs::read_dir(folder.path().join("data"))
+        .unwrap()
+        .flatten()
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
     assert!(names.iter().all(|name| !name.starts_with(".writing")), "{names:?}");
 }
 

@@ -5,7 +5,20 @@ use crate::run;
 #[test]
 fn help_pages_are_these() {
     let folder = tempfile::tempdir().unwrap();
-    for page in ["", "demo", "prepare", "train", "train word2vec", "train regressor", "train fusion", "index", "search", "eval", "config", "completions"] {
+    for page in [
+        "",
+        "demo",
+        "prepare",
+        "train",
+        "train word2vec",
+        "train regressor",
+        "train fusion",
+        "index",
+        "search",
+        "eval",
+        "config",
+        "completions",
+    ] {
         let mut arguments: Vec<&str> = page.split_whitespace().collect();
         arguments.push("--help");
         let help = run(folder.path(), &arguments).expect(0);
@@ -42,7 +55,11 @@ fn completions_know_the_subcommands() {
 #[test]
 fn settings_come_from_flag_environment_file_and_default_in_this_order() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("titlecard.toml"), "[lexical]\nk1 = 0.5\nb = 0.5\n[eval]\nmax_films = 5\n").unwrap();
+    std::fs::write(
+        folder.path().join("titlecard.toml"),
+        "[lexical]\nk1 = 0.5\nb = 0.5\n[eval]\nmax_films = 5\n",
+    )
+    .unwrap();
     let output = crate::command(folder.path(), &["--set", "lexical.k1=0.7", "config", "--json"])
         .env("TITLECARD_LEXICAL_K1", "0.6")
         .env("TITLECARD_LEXICAL_B", "0.6")
@@ -52,12 +69,16 @@ fn settings_come_from_flag_environment_file_and_default_in_this_order() {
     let line = |key: &str| stdout.lines().find(|line| line.contains(&format!("\"key\":\"{key}\""))).unwrap();
     assert!(line("lexical.k1").contains("\"value\":0.7") && line("lexical.k1").contains("flag `--set`"));
     assert!(line("lexical.b").contains("\"value\":0.6") && line("lexical.b").contains("TITLECARD_LEXICAL_B"));
-    assert!(line("eval.max_films").contains("\"value\":5") && line("eval.max_films").contains("titlecard.toml"));
+    assert!(
+        line("eval.max_films").contains("\"value\":5") && line("eval.max_films").contains("titlecard.toml")
+    );
     assert!(line("run.seed").contains("\"origin\":\"default\""));
 
     // What `config` prints is a settings file that means the same.
     let printed = run(folder.path(), &["config"]).expect(0).stdout;
     std::fs::write(folder.path().join("titlecard.toml"), &printed).unwrap();
-    let values = |text: &str| text.lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect::<Vec<_>>();
+    let values = |text: &str| {
+        text.lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     assert_eq!(values(&run(folder.path(), &["config"]).expect(0).stdout), values(&printed));
 }

@@ -12,7 +12,20 @@ fn ctrl_c_during_training_keeps_the_last_epoch_and_the_old_model() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     run(path, &["prepare"]).expect(0);
-    run(path, &["train", "regressor", "--epochs", "1", "--set", "regressor.hidden=[16]", "--set", "regressor.dropout=[0.1]"]).expect(0);
+    run(
+        path,
+        &[
+            "train",
+            "regressor",
+            "--epochs",
+            "1",
+            "--set",
+            "regressor.hidden=[16]",
+            "--set",
+            "regressor.dropout=[0.1]",
+        ],
+    )
+    .expect(0);
     let model = fs::read(path.join("models/regressor-default.safetensors")).unwrap();
 
     // More epochs than anybody waits for; the loss may not stop it early.
@@ -34,5 +47,9 @@ fn ctrl_c_during_training_keeps_the_last_epoch_and_the_old_model() {
     assert_eq!(fs::read(path.join("models/regressor-default.safetensors")).unwrap(), model);
 
     let resumed = run(path, &["train", "regressor", "--epochs", "3", "--resume"]).expect(2);
-    assert!(resumed.stderr.contains("the checkpoint was made with other settings or data"), "{}", resumed.stderr);
+    assert!(
+        resumed.stderr.contains("the checkpoint was made with other settings or data"),
+        "{}",
+        resumed.stderr
+    );
 }

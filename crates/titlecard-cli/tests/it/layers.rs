@@ -27,10 +27,15 @@ fn crates_depend_only_downwards() {
     assert_eq!(packages.len(), allowed.len(), "a new crate needs its place in this table");
     for package in packages {
         let name = package["name"].as_str().unwrap();
-        let Some(allowed_on) = allowed.get(name) else { panic!("`{name}` has no place in the table of layers") };
+        let Some(allowed_on) = allowed.get(name) else {
+            panic!("`{name}` has no place in the table of layers")
+        };
         for dependency in package["dependencies"].as_array().unwrap() {
             let on = dependency["name"].as_str().unwrap();
-            assert!(!allowed.contains_key(on) || allowed_on.contains(on), "`{name}` must not depend on `{on}`");
+            assert!(
+                !allowed.contains_key(on) || allowed_on.contains(on),
+                "`{name}` must not depend on `{on}`"
+            );
         }
     }
 }

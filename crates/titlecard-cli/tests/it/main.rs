@@ -40,7 +40,8 @@ impl Run {
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_titlecard"));
     command.current_dir(folder).args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TITLECARD_") || name == "NO_COLOR") {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TITLECARD_") || name == "NO_COLOR")
+    {
         command.env_remove(name);
     }
     command

@@ -87,9 +87,18 @@ impl StaticEncoder {
     ///
     /// # Errors
     /// [`WordVecError::Setting`] if `dims` does not rise to the vectors' own.
-    pub fn new(vectors: &WordVectors, dims: &[usize], n_buckets: usize, seed: u64) -> Result<Self, WordVecError> {
+    pub fn new(
+        vectors: &WordVectors,
+        dims: &[usize],
+        n_buckets: usize,
+        seed: u64,
+    ) -> Result<Self, WordVecError> {
         let dim = vectors.dim();
-        if dims.last() != Some(&dim) || !dims.is_sorted_by(|a, b| a < b) || dims[0] == 0 || dims.len() > MOST_DIMS {
+        if dims.last() != Some(&dim)
+            || !dims.is_sorted_by(|a, b| a < b)
+            || dims[0] == 0
+            || dims.len() > MOST_DIMS
+        {
             let found = dims.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
             let expected = "rising lengths, at most 8, the last that of the vectors";
             return Err(WordVecError::Setting { name: "dims", found, expected });
@@ -214,7 +223,8 @@ impl StaticEncoder {
     /// [`WordVecError::Io`] or [`WordVecError::Open`].
     pub fn save(&self, path: &Path, precision: Precision) -> Result<(), WordVecError> {
         let mut body: Vec<u8> = self.log_weights.iter().flatten().flat_map(|x| x.to_le_bytes()).collect();
-        let names = self.words().iter().cloned().chain((0..self.n_buckets).map(|bucket| format!("\0{bucket}")));
+        let names =
+            self.words().iter().cloned().chain((0..self.n_buckets).map(|bucket| format!("\0{bucket}")));
         let rows = self.table.chunks_exact(self.stride).flat_map(|row| &row[..self.dim]).copied().collect();
         write_tcwv(&WordVectors::new(names.collect(), self.dim, rows)?, precision, &mut body)?;
         let mut header = [0; HEADER_BYTES];
@@ -239,8 +249,8 @@ impl StaticEncoder {
     /// # Errors
     /// [`WordVecError::Open`], [`WordVecError::Version`] or [`WordVecError::Damaged`].
     pub fn open(path: &Path) -> Result<Self, WordVecError> {
-        let mut file =
-            std::fs::File::open(path).map_err(|source| WordVecError::Open { path: path.to_owned(), source })?;
+        let mut file = std::fs::File::open(path)
+            .map_err(|source| WordVecError::Open { path: path.to_owned(), source })?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         Self::from_bytes(&bytes)
@@ -252,8 +262,10 @@ impl StaticEncoder {
     /// [`WordVecError::Version`] or [`WordVecError::Damaged`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WordVecError> {
         let damaged = |what: &str| WordVecError::Damaged(what.to_owned());
-        let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(|| damaged("it is cut short"))?;
-        let u32_at = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let (header, body) =
+            bytes.split_at_checked(HEADER_BYTES).ok_or_else(|| damaged("it is cut short"))?;
+        let u32_at =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         if !header.starts_with(MAGIC) {
             return Err(damaged("it holds no static encoder"));
         }
@@ -313,7 +325,8 @@ mod tests {
     pub(super) fn small() -> StaticEncoder {
         let words = ["the", "sea", "ship", "court", "judge"].map(String::from).to_vec();
         let data = (0..5 * 6).map(|at| ((at * 7 % 11) as f32 - 5.0) / 5.0).collect();
-        let vectors = WordVectors::new(words, 6, data).unwrap().with_counts(vec![900, 30, 20, 30, 20]).unwrap();
+        let vectors =
+            WordVectors::new(words, 6, data).unwrap().with_counts(vec![900, 30, 20, 30, 20]).unwrap();
         StaticEncoder::new(&vectors, &[2, 6], 4, 1).unwrap()
     }
 
@@ -323,7 +336,8 @@ mod tests {
         let mut out = [0.0; 6];
         encoder.encode(["sea", "the", "sea"], Side::Query, &mut out);
         let mut expected = [0.0_f32; 6];
-        for (token, gain) in [(1, (1.0 + 2.0_f32.ln()) * encoder.weight(1, Side::Query)), (0, encoder.weight(0, Side::Query))]
+        for (token, gain) in
+            [(1, (1.0 + 2.0_f32.ln()) * encoder.weight(1, Side::Query)), (0, encoder.weight(0, Side::Query))]
         {
             for d in 0..6 {
                 expected[d] += gain * encoder.table[token * encoder.stride + d];

@@ -71,14 +71,23 @@ impl EncoderConfig {
     /// [`WordVecError::Setting`] naming the first setting out of range.
     pub fn validate(&self) -> Result<(), WordVecError> {
         let check = |name, good: bool, found: &dyn std::fmt::Display, expected| {
-            if good { Ok(()) } else { Err(WordVecError::Setting { name, found: found.to_string(), expected }) }
+            if good {
+                Ok(())
+            } else {
+                Err(WordVecError::Setting { name, found: found.to_string(), expected })
+            }
         };
         let rate = |rate: f32| rate > 0.0 && rate.is_finite();
         check("epochs", self.epochs >= 1, &self.epochs, "at least 1")?;
         check("batch", (2..=65_536).contains(&self.batch), &self.batch, "2 to 65536")?;
         check("temperature", rate(self.temperature), &self.temperature, "above 0")?;
         check("learning_rate", rate(self.learning_rate), &self.learning_rate, "above 0")?;
-        check("weight_learning_rate", rate(self.weight_learning_rate), &self.weight_learning_rate, "above 0")?;
+        check(
+            "weight_learning_rate",
+            rate(self.weight_learning_rate),
+            &self.weight_learning_rate,
+            "above 0",
+        )?;
         check("dropout", (0.0..1.0).contains(&self.dropout), &self.dropout, "from 0 to below 1")
     }
 }
@@ -113,8 +122,11 @@ pub fn train_encoder(
     config.validate()?;
     for (pair, numbers) in pairs.iter().enumerate() {
         let n_documents = documents.len();
-        if let Some(&document) =
-            numbers.negatives.iter().chain([&numbers.document]).find(|document| **document as usize >= n_documents)
+        if let Some(&document) = numbers
+            .negatives
+            .iter()
+            .chain([&numbers.document])
+            .find(|document| **document as usize >= n_documents)
         {
             return Err(WordVecError::Document { pair, document, n_documents });
         }
@@ -141,7 +153,13 @@ pub fn train_encoder(
             let rest = 1.0 - steps_done as f32 / steps_total as f32;
             // The first moments are of few gradients: rise over the first fiftieth.
             let rate = rest.min((steps_done + 1) as f32 / (steps_total as f32 / 50.0).max(1.0));
-            adam.step(encoder, &batch, &gradients, rate * config.learning_rate, rate * config.weight_learning_rate);
+            adam.step(
+                encoder,
+                &batch,
+                &gradients,
+                rate * config.learning_rate,
+                rate * config.weight_learning_rate,
+            );
             steps_done += 1;
             if progress(&EncoderProgress { steps_done, steps_total, loss }).is_break() {
                 return Err(WordVecError::Interrupted);
@@ -209,13 +227,15 @@ impl<'d> Batch<'d> {
             // Vectors of length 1, and the lengths before.
             let mut units = vec![0.0; n_texts * width];
             let mut norms = vec![0.0_f32; n_texts];
-            units.par_chunks_mut(width).zip(&mut norms).zip(sums.par_chunks(stride)).for_each(|((unit, norm), sum)| {
-                unit[..dim].copy_from_slice(&sum[..dim]);
-                *norm = sum[..dim].iter().map(|x| x * x).sum::<f32>().sqrt();
-                if *norm > 0.0 {
-                    unit.iter_mut().for_each(|x| *x /= *norm);
-                }
-            });
+            units.par_chunks_mut(width).zip(&mut norms).zip(sums.par_chunks(stride)).for_each(
+                |((unit, norm), sum)| {
+                    unit[..dim].copy_from_slice(&sum[..dim]);
+                    *norm = sum[..dim].iter().map(|x| x * x).sum::<f32>().sqrt();
+                    if *norm > 0.0 {
+                        unit.iter_mut().for_each(|x| *x /= *norm);
+                    }
+                },
+            );
             let (queries, documents) = units.split_at(n_queries * width);
             // Scores become the gradient of the loss by them.
             let n_documents = self.documents.len();
@@ -319,7 +339,14 @@ impl Adam {
         }
     }
 
-    fn step(&mut self, encoder: &mut StaticEncoder, batch: &Batch<'_>, gradients: &[f32], rate: f32, weight_rate: f32) {
+    fn step(
+        &mut self,
+        encoder: &mut StaticEncoder,
+        batch: &Batch<'_>,
+        gradients: &[f32],
+        rate: f32,
+        weight_rate: f32,
+    ) {
         let stride = encoder.stride;
         let n_texts = batch.queries.len() + batch.documents.len();
         // Where each token stands, sorted by token, texts in order.
@@ -371,7 +398,11 @@ impl Adam {
 }
 
 /// Mutable parts of the rows of `tokens`, which rise.
-fn touched_rows<'a>(adam: &'a mut Adam, encoder: &'a mut StaticEncoder, tokens: &[usize]) -> Vec<Touched<'a>> {
+fn touched_rows<'a>(
+    adam: &'a mut Adam,
+    encoder: &'a mut StaticEncoder,
+    tokens: &[usize],
+) -> Vec<Touched<'a>> {
     let stride = encoder.stride;
     let [first, second] = &mut adam.table;
     let [[query_1, query_2], [document_1, document_2]] = &mut adam.weights;
@@ -423,7 +454,9 @@ pub fn hard_negatives(
         super::cut(row, stride);
     };
     let mut rows = vec![0.0; among.len() * stride];
-    rows.par_chunks_mut(stride).zip(among).for_each(|(row, &at)| unit(&documents[at as usize], Side::Document, row));
+    rows.par_chunks_mut(stride)
+        .zip(among)
+        .for_each(|(row, &at)| unit(&documents[at as usize], Side::Document, row));
     pairs
         .par_iter()
         .map(|pair| {
@@ -431,10 +464,10 @@ pub fn hard_negatives(
             unit(&pair.query, Side::Query, &mut query);
             let mut scores = vec![0.0; among.len()];
             (kernels.dots)(&query, &rows, &mut scores);
-            let mut order: Vec<u32> = (0..among.len() as u32)
-                .filter(|&at| among[at as usize] != pair.document)
-                .collect();
-            let better = |a: &u32, b: &u32| scores[*b as usize].total_cmp(&scores[*a as usize]).then(a.cmp(b));
+            let mut order: Vec<u32> =
+                (0..among.len() as u32).filter(|&at| among[at as usize] != pair.document).collect();
+            let better =
+                |a: &u32, b: &u32| scores[*b as usize].total_cmp(&scores[*a as usize]).then(a.cmp(b));
             let n = (skip + k).min(order.len());
             if n > 0 && n < order.len() {
                 order.select_nth_unstable_by(n - 1, better);
@@ -463,19 +496,30 @@ mod tests {
         let encoder =
             StaticEncoder::new(&WordVectors::new(words, DIM, data).unwrap(), &[8, DIM], 0, 1).unwrap();
         let mut text = |topic: usize, half: usize| {
-            let words: Vec<String> =
-                (0..6).map(|_| format!("w{}", topic * 20 + half * 10 + rng.random_range(0..10_usize))).collect();
+            let words: Vec<String> = (0..6)
+                .map(|_| format!("w{}", topic * 20 + half * 10 + rng.random_range(0..10_usize)))
+                .collect();
             encoder.bag(words.iter().map(String::as_str))
         };
         let documents: Vec<TokenBag> = (0..300).map(|at| text(at % 10, 0)).collect();
         let pairs = (0..300)
-            .map(|at| Pair { query: text(at % 10, 1), document: at as u32, negatives: vec![(at as u32 + 1) % 300] })
+            .map(|at| Pair {
+                query: text(at % 10, 1),
+                document: at as u32,
+                negatives: vec![(at as u32 + 1) % 300],
+            })
             .collect();
         (encoder, documents, pairs)
     }
 
     fn config() -> EncoderConfig {
-        EncoderConfig { epochs: 4, batch: 50, random_negatives: 20, learning_rate: 1e-2, ..EncoderConfig::default() }
+        EncoderConfig {
+            epochs: 4,
+            batch: 50,
+            random_negatives: 20,
+            learning_rate: 1e-2,
+            ..EncoderConfig::default()
+        }
     }
 
     #[test]
@@ -490,21 +534,26 @@ mod tests {
             near.sum::<usize>() as f64 / 1500.0
         };
         let before = right(&encoder);
-        train_encoder(&mut encoder, &documents, &pairs, &config(), &mut |_| ControlFlow::Continue(())).unwrap();
+        train_encoder(&mut encoder, &documents, &pairs, &config(), &mut |_| ControlFlow::Continue(()))
+            .unwrap();
         let after = right(&encoder);
         assert!(before < 0.3 && after > 0.9, "{before} before, {after} after");
     }
 
     #[test]
     fn bytes_do_not_depend_on_the_threads() {
-        let on = |n_threads| {
-            let (mut encoder, documents, pairs) = topics();
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-            pool.install(|| {
-                train_encoder(&mut encoder, &documents, &pairs, &config(), &mut |_| ControlFlow::Continue(())).unwrap();
-            });
-            encoder
-        };
+        let on =
+            |n_threads| {
+                let (mut encoder, documents, pairs) = topics();
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+                pool.install(|| {
+                    train_encoder(&mut encoder, &documents, &pairs, &config(), &mut |_| {
+                        ControlFlow::Continue(())
+                    })
+                    .unwrap();
+                });
+                encoder
+            };
         assert_eq!(on(1), on(3));
     }
 
@@ -534,7 +583,11 @@ mod tests {
             let expected: f32 = (0..batch.queries.len() + batch.documents.len())
                 .map(|at| {
                     let (bag, side) = batch.text(at);
-                    let count = bag.0.iter().find(|(other, _)| *other == token).map_or(0.0, |(_, count)| 1.0 + count.ln());
+                    let count = bag
+                        .0
+                        .iter()
+                        .find(|(other, _)| *other == token)
+                        .map_or(0.0, |(_, count)| 1.0 + count.ln());
                     count * encoder.weight(token as usize, side) * gradients[at * stride + component]
                 })
                 .sum();
@@ -547,7 +600,10 @@ mod tests {
             let minus = loss(&encoder);
             encoder.table[place] = old;
             let measured = (plus - minus) / (2.0 * f64::from(h));
-            assert!((measured - f64::from(expected)).abs() < 2e-3, "{measured} measured, {expected} computed");
+            assert!(
+                (measured - f64::from(expected)).abs() < 2e-3,
+                "{measured} measured, {expected} computed"
+            );
             assert!(count > 0.0 && encoder.weight(token as usize, side) > 0.0);
         }
     }
@@ -556,9 +612,11 @@ mod tests {
     fn bad_numbers_are_refused() {
         let (mut encoder, documents, mut pairs) = topics();
         pairs[7].negatives.push(300);
-        let trained = train_encoder(&mut encoder, &documents, &pairs, &config(), &mut |_| ControlFlow::Continue(()));
+        let trained =
+            train_encoder(&mut encoder, &documents, &pairs, &config(), &mut |_| ControlFlow::Continue(()));
         assert!(matches!(trained, Err(WordVecError::Document { pair: 7, document: 300, .. })));
-        let none = train_encoder(&mut encoder, &documents, &[], &config(), &mut |_| ControlFlow::Continue(()));
+        let none =
+            train_encoder(&mut encoder, &documents, &[], &config(), &mut |_| ControlFlow::Continue(()));
         assert!(matches!(none, Err(WordVecError::TooFewPairs { n_pairs: 0 })));
     }
 }

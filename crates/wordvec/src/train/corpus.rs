@@ -173,7 +173,13 @@ impl Vocabulary {
     fn into_corpus(self, tokens: Tokens, n_seen: u64) -> Corpus {
         let counts: Vec<u64> = self.kept.iter().map(|(_, old)| self.counts[*old as usize]).collect();
         let n_tokens = counts.iter().sum();
-        Corpus { words: self.kept.into_iter().map(|(word, _)| word).collect(), counts, tokens, n_tokens, n_seen }
+        Corpus {
+            words: self.kept.into_iter().map(|(word, _)| word).collect(),
+            counts,
+            tokens,
+            n_tokens,
+            n_seen,
+        }
     }
 }
 
@@ -215,7 +221,10 @@ impl Corpus {
     ///
     /// # Errors
     /// [`WordVecError::TooLittleText`], or [`WordVecError::Io`].
-    pub fn from_source(source: &mut dyn SentenceSource, options: &CorpusOptions) -> Result<Self, WordVecError> {
+    pub fn from_source(
+        source: &mut dyn SentenceSource,
+        options: &CorpusOptions,
+    ) -> Result<Self, WordVecError> {
         let mut counter = Counter::default();
         let (mut n_seen, mut least) = (0, 0);
         source.for_each(&mut |sentence| {
@@ -355,7 +364,8 @@ mod tests {
 
     #[test]
     fn a_vocabulary_is_sorted_by_count_then_word() {
-        let corpus = Corpus::from_sentences(["b a c a".split(' '), "c b rare b".split(' ')], 2, None).unwrap();
+        let corpus =
+            Corpus::from_sentences(["b a c a".split(' '), "c b rare b".split(' ')], 2, None).unwrap();
         assert_eq!(corpus.words(), ["b", "a", "c"]);
         assert_eq!(corpus.counts(), [3, 2, 2]);
         assert_eq!((corpus.n_tokens(), corpus.n_seen()), (7, 8));
@@ -393,7 +403,8 @@ mod tests {
         let in_memory = Corpus::from_source(&mut TextFile::new(&path), &options).unwrap();
         let direct = Corpus::from_sentences(text.lines().map(str::split_whitespace), 20, None).unwrap();
         let scratch = Some(folder.path().to_owned());
-        let in_file = Corpus::from_source(&mut TextFile::new(&path), &CorpusOptions { scratch, ..options }).unwrap();
+        let in_file =
+            Corpus::from_source(&mut TextFile::new(&path), &CorpusOptions { scratch, ..options }).unwrap();
         for corpus in [&in_memory, &in_file] {
             assert_eq!((corpus.words(), corpus.counts()), (direct.words(), direct.counts()));
             assert_eq!(corpus.n_seen(), direct.n_seen());

@@ -10,8 +10,8 @@
 
 use std::ops::ControlFlow;
 
-use rand::seq::SliceRandom;
 use rand::RngExt;
+use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
@@ -55,14 +55,17 @@ pub fn train_skip_gram(
     for epoch in 0..config.epochs as u64 {
         let mut inputs = Side::deal(&input, config, 1, epoch, n_words);
         let mut outputs = Side::deal(&output, config, 2, epoch, n_words);
-        let noise: Vec<Noise> = outputs.members.iter().map(|words| Noise::new(words, corpus.counts())).collect();
+        let noise: Vec<Noise> =
+            outputs.members.iter().map(|words| Noise::new(words, corpus.counts())).collect();
         for (piece, tokens) in corpus.pieces(PIECE)?.enumerate() {
             let tokens = &*tokens?;
             let rate = learning_rate(config, tokens_done, tokens_total);
-            let grid = draw_pairs(tokens, &keep, config, [epoch, piece as u64], &inputs.place, &outputs.place);
+            let grid =
+                draw_pairs(tokens, &keep, config, [epoch, piece as u64], &inputs.place, &outputs.place);
             let (mut loss, mut n_measured) = (0.0, 0);
             for round in 0..BLOCKS {
-                let mut columns: Vec<(usize, &mut Vec<f32>)> = outputs.blocks.iter_mut().enumerate().collect();
+                let mut columns: Vec<(usize, &mut Vec<f32>)> =
+                    outputs.blocks.iter_mut().enumerate().collect();
                 columns.rotate_left(round);
                 let cells: Vec<(f64, u64)> = inputs
                     .blocks
@@ -70,8 +73,10 @@ pub fn train_skip_gram(
                     .enumerate()
                     .zip(columns)
                     .map(|((row, inputs), (column, outputs))| {
-                        let rng = generator(config.seed, [3 + epoch, piece as u64, row as u64, column as u64]);
-                        let cell = Cell { inputs, outputs, noise: &noise[column], config, kernels, rate, rng };
+                        let rng =
+                            generator(config.seed, [3 + epoch, piece as u64, row as u64, column as u64]);
+                        let cell =
+                            Cell { inputs, outputs, noise: &noise[column], config, kernels, rate, rng };
                         cell.train(grid.iter().map(|part| part[row * BLOCKS + column].as_slice()))
                     })
                     .collect();

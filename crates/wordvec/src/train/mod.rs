@@ -90,7 +90,11 @@ impl SkipGramConfig {
     /// [`WordVecError::Setting`] naming the first setting out of range.
     pub fn validate(&self) -> Result<(), WordVecError> {
         let check = |name, good: bool, found: &dyn std::fmt::Display, expected| {
-            if good { Ok(()) } else { Err(WordVecError::Setting { name, found: found.to_string(), expected }) }
+            if good {
+                Ok(())
+            } else {
+                Err(WordVecError::Setting { name, found: found.to_string(), expected })
+            }
         };
         check("dim", (1..=65_536).contains(&self.dim), &self.dim, "1 to 65536")?;
         check("window", (1..=1000).contains(&self.window), &self.window, "1 to 1000")?;
@@ -99,7 +103,12 @@ impl SkipGramConfig {
         check("subsample", (0.0..1.0).contains(&self.subsample), &self.subsample, "from 0 to below 1")?;
         let rate = |rate: f32| rate > 0.0 && rate <= 1.0;
         check("learning_rate", rate(self.learning_rate), &self.learning_rate, "above 0, at most 1")?;
-        check("min_learning_rate", rate(self.min_learning_rate), &self.min_learning_rate, "above 0, at most 1")
+        check(
+            "min_learning_rate",
+            rate(self.min_learning_rate),
+            &self.min_learning_rate,
+            "above 0, at most 1",
+        )
     }
 }
 
@@ -157,9 +166,11 @@ impl TrainConfig {
     pub fn validate(&self) -> Result<(), WordVecError> {
         self.common.validate()?;
         match self.mode {
-            Mode::Fast { threads } if !(1..=1024).contains(&threads) => {
-                Err(WordVecError::Setting { name: "threads", found: threads.to_string(), expected: "1 to 1024" })
-            }
+            Mode::Fast { threads } if !(1..=1024).contains(&threads) => Err(WordVecError::Setting {
+                name: "threads",
+                found: threads.to_string(),
+                expected: "1 to 1024",
+            }),
             _ => Ok(()),
         }
     }
@@ -192,7 +203,8 @@ pub fn train(
     progress: &mut dyn FnMut(&TrainingProgress) -> ControlFlow<()>,
 ) -> Result<WordVectors, WordVecError> {
     config.validate()?;
-    let plain = config.architecture == Architecture::SkipGram && config.objective == Objective::NegativeSampling;
+    let plain =
+        config.architecture == Architecture::SkipGram && config.objective == Objective::NegativeSampling;
     if plain && config.mode == Mode::Reproducible {
         return train_skip_gram(corpus, &config.common, progress);
     }
@@ -255,7 +267,9 @@ fn sigmoid(x: f32) -> f32 {
     static TABLE: OnceLock<Vec<f32>> = OnceLock::new();
     let table = TABLE.get_or_init(|| {
         let at = |step: usize| (step as f64 + 0.5) / SIGMOID_STEPS as f64 * 2.0 - 1.0;
-        (0..SIGMOID_STEPS).map(|step| (1.0 / (1.0 + (-at(step) * f64::from(SIGMOID_RANGE)).exp())) as f32).collect()
+        (0..SIGMOID_STEPS)
+            .map(|step| (1.0 / (1.0 + (-at(step) * f64::from(SIGMOID_RANGE)).exp())) as f32)
+            .collect()
     });
     if x >= SIGMOID_RANGE {
         1.0
@@ -285,7 +299,8 @@ mod tests {
     /// Two topics whose words never meet.
     fn two_topics() -> Corpus {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
-        let topics = [["ship", "sea", "sailor", "storm", "island"], ["court", "judge", "lawyer", "trial", "jury"]];
+        let topics =
+            [["ship", "sea", "sailor", "storm", "island"], ["court", "judge", "lawyer", "trial", "jury"]];
         let mut text = String::new();
         for sentence in 0..1500 {
             for _ in 0..8 {
@@ -303,14 +318,19 @@ mod tests {
 
     #[test]
     fn words_of_a_topic_come_together() {
-        let config = SkipGramConfig { dim: 16, epochs: 5, subsample: 0.0, seed: 3, ..SkipGramConfig::default() };
+        let config =
+            SkipGramConfig { dim: 16, epochs: 5, subsample: 0.0, seed: 3, ..SkipGramConfig::default() };
         let vectors = train_skip_gram(&two_topics(), &config, &mut no_report).unwrap();
         for (word, others) in
             [("ship", ["sea", "sailor", "storm", "island"]), ("judge", ["court", "lawyer", "trial", "jury"])]
         {
             let nearest = vectors.nearest(vectors.get(word).unwrap(), 4, &[word]);
             for (at, _) in nearest {
-                assert!(others.contains(&vectors.words()[at].as_str()), "{} near {word}", vectors.words()[at]);
+                assert!(
+                    others.contains(&vectors.words()[at].as_str()),
+                    "{} near {word}",
+                    vectors.words()[at]
+                );
             }
         }
     }
@@ -340,25 +360,31 @@ mod tests {
             SkipGramConfig { epochs: 0, ..config.clone() },
             SkipGramConfig { learning_rate: 0.0, ..config.clone() },
         ] {
-            assert!(matches!(train_skip_gram(&corpus, &broken, &mut no_report), Err(WordVecError::Setting { .. })));
+            assert!(matches!(
+                train_skip_gram(&corpus, &broken, &mut no_report),
+                Err(WordVecError::Setting { .. })
+            ));
         }
     }
 
     /// Share of each topic word's four nearest that are of its topic.
     fn topics_found(vectors: &WordVectors) -> f64 {
-        let topics = [["ship", "sea", "sailor", "storm", "island"], ["court", "judge", "lawyer", "trial", "jury"]];
+        let topics =
+            [["ship", "sea", "sailor", "storm", "island"], ["court", "judge", "lawyer", "trial", "jury"]];
         let mut right = 0;
         for topic in topics {
             for word in topic {
                 let nearest = vectors.nearest(vectors.get(word).unwrap(), 4, &[word]);
-                right += nearest.iter().filter(|(at, _)| topic.contains(&vectors.words()[*at].as_str())).count();
+                right +=
+                    nearest.iter().filter(|(at, _)| topic.contains(&vectors.words()[*at].as_str())).count();
             }
         }
         right as f64 / 40.0
     }
 
     fn every_way() -> Vec<TrainConfig> {
-        let common = SkipGramConfig { dim: 16, epochs: 6, subsample: 0.0, seed: 3, ..SkipGramConfig::default() };
+        let common =
+            SkipGramConfig { dim: 16, epochs: 6, subsample: 0.0, seed: 3, ..SkipGramConfig::default() };
         let mut ways = Vec::new();
         for architecture in [Architecture::SkipGram, Architecture::Cbow] {
             for objective in [Objective::NegativeSampling, Objective::HierarchicalSoftmax] {
@@ -433,7 +459,10 @@ mod tests {
             assert!(matches!(stopped, Err(WordVecError::Interrupted)));
         }
         let config = TrainConfig { mode: Mode::Fast { threads: 0 }, ..TrainConfig::default() };
-        assert!(matches!(train(&corpus, &config, &mut no_report), Err(WordVecError::Setting { name: "threads", .. })));
+        assert!(matches!(
+            train(&corpus, &config, &mut no_report),
+            Err(WordVecError::Setting { name: "threads", .. })
+        ));
     }
 
     #[test]

@@ -57,7 +57,11 @@ impl Phrases {
     pub fn learn(source: &mut dyn SentenceSource, config: &PhraseConfig) -> Result<Self, WordVecError> {
         if config.delimiter.is_empty() {
             let found = "empty".to_owned();
-            return Err(WordVecError::Setting { name: "delimiter", found, expected: "at least one character" });
+            return Err(WordVecError::Setting {
+                name: "delimiter",
+                found,
+                expected: "at least one character",
+            });
         }
         let mut number: HashMap<String, u32> = HashMap::new();
         let mut counts: Vec<u64> = Vec::new();

@@ -35,7 +35,11 @@ impl SubwordConfig {
     pub(crate) fn validate(&self) -> Result<(), WordVecError> {
         if self.min_n == 0 || self.min_n > self.max_n || self.max_n > 100 {
             let found = format!("{} to {}", self.min_n, self.max_n);
-            return Err(WordVecError::Setting { name: "min_n to max_n", found, expected: "1 to 100, rising" });
+            return Err(WordVecError::Setting {
+                name: "min_n to max_n",
+                found,
+                expected: "1 to 100, rising",
+            });
         }
         if self.n_buckets == 0 || self.n_buckets > u32::MAX as usize / 2 {
             let found = self.n_buckets.to_string();
@@ -165,13 +169,15 @@ impl SubwordVectors {
     /// # Errors
     /// [`WordVecError::Open`], [`WordVecError::Version`] or [`WordVecError::Damaged`].
     pub fn open(path: &Path) -> Result<Self, WordVecError> {
-        let mut file =
-            std::fs::File::open(path).map_err(|source| WordVecError::Open { path: path.to_owned(), source })?;
+        let mut file = std::fs::File::open(path)
+            .map_err(|source| WordVecError::Open { path: path.to_owned(), source })?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let damaged = |what: &str| WordVecError::Damaged(what.to_owned());
-        let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(|| damaged("it is cut short"))?;
-        let u32_at = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let (header, body) =
+            bytes.split_at_checked(HEADER_BYTES).ok_or_else(|| damaged("it is cut short"))?;
+        let u32_at =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         if !header.starts_with(MAGIC) {
             return Err(damaged("it holds no subword vectors"));
         }

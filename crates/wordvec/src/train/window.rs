@@ -18,8 +18,8 @@ use super::huffman::Tree;
 use super::noise::Noise;
 use super::subwords::SubwordConfig;
 use super::{
-    Architecture, Corpus, Mode, Objective, TrainConfig, TrainingProgress, generator, keep_shares, learning_rate,
-    loss_of, sigmoid,
+    Architecture, Corpus, Mode, Objective, TrainConfig, TrainingProgress, generator, keep_shares,
+    learning_rate, loss_of, sigmoid,
 };
 use crate::WordVecError;
 use crate::kernels::{Kernels, SharedRows};
@@ -148,7 +148,8 @@ fn run_epoch(
                     let Some((piece, tokens)) = next else { break };
                     let report = tokens.map(|tokens| {
                         worker.rng = generator(common.seed, [u64::MAX, epoch, piece as u64, 0]);
-                        worker.rate = learning_rate(common, tokens_done.load(Ordering::Relaxed), tokens_total);
+                        worker.rate =
+                            learning_rate(common, tokens_done.load(Ordering::Relaxed), tokens_total);
                         let n_tokens = worker.piece(&tokens);
                         tokens_done.fetch_add(n_tokens, Ordering::Relaxed);
                         (std::mem::take(&mut worker.loss), std::mem::take(&mut worker.n_measured))
