@@ -403,22 +403,23 @@ fn for_each_row(matrix: &mut Matrix, width: usize, with: impl Fn(usize, &mut [f3
         return;
     }
     matrix.as_mut_slice().par_chunks_mut(ROWS_PER_TASK * width).enumerate().for_each(|(task, rows)| {
-        pulp::Arch::new().dispatch(Rows { rows, width, first: task * ROWS_PER_TASK, with: &with });
+        pulp::Arch::new().dispatch(RowTask { rows, width, first: task * ROWS_PER_TASK, with: &with });
     });
 }
 
 /// Rows of one task with what is to be done to them. Everything below `with_simd` must be inlined, or it
 /// would be compiled apart, without the wide instructions.
-struct Rows<'a, F> {
+struct RowTask<'a, F> {
     rows: &'a mut [f32],
     width: usize,
     first: usize,
     with: &'a F,
 }
 
-impl<F: Fn(usize, &mut [f32])> pulp::WithSimd for Rows<'_, F> {
+impl<F: Fn(usize, &mut [f32])> pulp::WithSimd for RowTask<'_, F> {
     type Output = ();
 
+    #[allow(clippy::inline_always, reason = "a separate function would lose the target features")]
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
         for (at, row) in self.rows.chunks_exact_mut(self.width).enumerate() {
@@ -475,7 +476,7 @@ fn chain(output: &Matrix, delta: &mut Matrix, keep: f32, derivative: impl Fn(f32
                 // (A kept value of exactly 0 has derivative 0 under ReLU too; for the other activations it
                 // has measure zero.)
                 let slope = scale * derivative(y * keep);
-                *x *= if drops & (y == 0.0) { 0.0 } else { slope };
+                *x *= if drops && (y == 0.0) { 0.0 } else { slope };
             }
         },
     );
@@ -497,6 +498,7 @@ impl Dropout {
     }
 
     /// 0 if the value at `place` is dropped, else the scale that keeps the mean.
+    #[allow(clippy::inline_always, reason = "as `with_simd`")]
     #[inline(always)]
     fn factor(&self, place: u32) -> f32 {
         // Wellons' lowbias32: two multiplications, every output bit depends on every input bit.

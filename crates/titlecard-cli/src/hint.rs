@@ -15,11 +15,11 @@ pub(crate) fn print_error(error: &anyhow::Error, colour: bool) {
         }
     }
     let mut hint = None;
-    if let Some(last) = messages.last_mut() {
-        if let Some((what, way_out)) = last.rsplit_once("; ") {
-            hint = Some(way_out.to_owned());
-            *last = what.to_owned();
-        }
+    if let Some(last) = messages.last_mut()
+        && let Some((what, way_out)) = last.rsplit_once("; ")
+    {
+        hint = Some(way_out.to_owned());
+        *last = what.to_owned();
     }
     let mut text = String::new();
     for (at, message) in messages.iter().enumerate() {

@@ -141,7 +141,7 @@ impl Session {
     pub(crate) fn reread(&self, arguments: &SessionArguments) -> anyhow::Result<Self> {
         let settings = read_settings(arguments, &self.workspace, &[])?;
         let config = settings.clone().build()?;
-        Ok(Self { settings, config, ..self.clone() })
+        Ok(Self { config, settings, ..self.clone() })
     }
 
     /// Puts `preset` in place of the regressor's default settings; those set anywhere else stay.

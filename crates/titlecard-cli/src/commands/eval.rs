@@ -133,12 +133,11 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
             .iter()
             .find(|row| row.method == "hybrid")
             .and_then(|row| row.metrics.precision_at(10));
-        if let (Some(least), Some(p10)) = (arguments.min_p10, p10) {
-            if p10 < least {
-                session
-                    .say(&format!("{}: the hybrid's Precision@10 is {p10:.4}, below {least}", report.task));
-                outcome = Outcome::No;
-            }
+        if let (Some(least), Some(p10)) = (arguments.min_p10, p10)
+            && p10 < least
+        {
+            session.say(&format!("{}: the hybrid's Precision@10 is {p10:.4}, below {least}", report.task));
+            outcome = Outcome::No;
         }
     }
     Ok(outcome)

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    fn overrides(&self) -> anyhow::Result<Vec<(&'static str, &'static str, String)>> {
+    fn overrides(&self) -> Vec<(&'static str, &'static str, String)> {
         let mut overrides = Vec::new();
         if let Some(path) = &self.catalogue {
             overrides.push(("CATALOGUE", "catalogue.path", path.clone()));
@@ -38,12 +38,12 @@ impl Arguments {
         if self.keep_adult {
             overrides.push(("--keep-adult", "catalogue.keep_adult", "true".to_owned()));
         }
-        Ok(overrides)
+        overrides
     }
 }
 
 pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::Result<Outcome> {
-    let mut session = Session::open(session, ".", &arguments.overrides()?)?;
+    let mut session = Session::open(session, ".", &arguments.overrides())?;
     for column in &arguments.column {
         let Some((field, name)) = column.split_once('=') else {
             anyhow::bail!(

@@ -148,7 +148,7 @@ fn regressor(arguments: &RegressorArguments, session: &SessionArguments) -> anyh
         Preset::Default => {}
         Preset::OriginalMean => session.apply_regressor_preset(&RegressorConfig::original(Pooling::Mean))?,
         Preset::OriginalMaxAbs => {
-            session.apply_regressor_preset(&RegressorConfig::original(Pooling::MaxAbs))?
+            session.apply_regressor_preset(&RegressorConfig::original(Pooling::MaxAbs))?;
         }
     }
     let catalogue = pipeline::load_films(&session.workspace)?;

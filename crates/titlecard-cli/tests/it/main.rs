@@ -1,5 +1,8 @@
 //! Tests that run the `titlecard` binary as a person would, and one that holds the layers.
 
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
+#![allow(clippy::print_stderr, reason = "tests say what they skip")]
+
 mod demo;
 mod faults;
 mod help;

@@ -61,6 +61,9 @@ pub const MAX_TUNING_QUERIES: usize = 1_500;
 /// - `sought`: `[n_queries]`, row numbers in `candidates`.
 ///
 /// Returns the ranks and the mean time a query took, in milliseconds.
+///
+/// # Errors
+/// [`Interrupted`] if the report says to stop.
 pub fn dense_ranks(
     queries: &Matrix,
     candidates: &Matrix,

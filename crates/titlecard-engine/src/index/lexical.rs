@@ -235,7 +235,7 @@ impl LexicalIndex {
         report: &mut Report<'_>,
     ) -> Result<(), LexicalError> {
         let index = Index::create_in_dir(folder, schema())?;
-        index.tokenizers().register(TOKENIZER, FieldTokenizer::new(tokenizer.clone()));
+        index.tokenizers().register(TOKENIZER, FieldTokenizer::new(*tokenizer));
         let schema = index.schema();
         let fields = FIELDS.map(|name| schema.get_field(name));
         let (film_idx_field, stored) = (schema.get_field(FILM_IDX)?, schema.get_field(STORED_FILM)?);
@@ -279,7 +279,7 @@ impl LexicalIndex {
     /// [`LexicalError`] if files are missing or damaged.
     pub fn open(folder: &Path, tokenizer: &Tokenizer) -> Result<Self, LexicalError> {
         let index = Index::open_in_dir(folder)?;
-        index.tokenizers().register(TOKENIZER, FieldTokenizer::new(tokenizer.clone()));
+        index.tokenizers().register(TOKENIZER, FieldTokenizer::new(*tokenizer));
         let schema = index.schema();
         let mut fields = [Field::from_field_id(0); 5];
         for (field, name) in fields.iter_mut().zip(FIELDS) {
@@ -317,7 +317,7 @@ impl LexicalIndex {
             n_films,
             film_of_doc: Arc::new(film_of_doc),
             doc_of_film: Arc::new(doc_of_film),
-            tokenizer: tokenizer.clone(),
+            tokenizer: *tokenizer,
         })
     }
 

@@ -272,7 +272,7 @@ fn stamp_files(folder: &Path) -> Result<BTreeMap<String, FileStamp>, ArtifactErr
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             if path.is_dir() {
                 open.push((path, format!("{prefix}{name}/")));
-            } else if !name.ends_with(".lock") {
+            } else if path.extension().is_none_or(|kind| kind != "lock") {
                 files.insert(format!("{prefix}{name}"), FileStamp::of(&path)?);
             }
         }
@@ -293,10 +293,10 @@ fn generation_name(files: &BTreeMap<String, FileStamp>) -> String {
 /// Best effort: a folder that cannot be removed now is removed by the next build.
 fn remove_leftovers(folder: &Path, prefix: &str) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(prefix) {
-            if let Err(error) = fs::remove_dir_all(entry.path()) {
-                tracing::warn!(path = %entry.path().display(), %error, "cannot remove an unfinished build");
-            }
+        if entry.file_name().to_string_lossy().starts_with(prefix)
+            && let Err(error) = fs::remove_dir_all(entry.path())
+        {
+            tracing::warn!(path = %entry.path().display(), %error, "cannot remove an unfinished build");
         }
     }
 }
@@ -304,10 +304,11 @@ fn remove_leftovers(folder: &Path, prefix: &str) {
 fn remove_other_generations(folder: &Path, current: &str) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(GENERATION) && name != current {
-            if let Err(error) = fs::remove_dir_all(entry.path()) {
-                tracing::warn!(path = %entry.path().display(), %error, "cannot remove an old generation");
-            }
+        if name.starts_with(GENERATION)
+            && name != current
+            && let Err(error) = fs::remove_dir_all(entry.path())
+        {
+            tracing::warn!(path = %entry.path().display(), %error, "cannot remove an old generation");
         }
     }
 }

@@ -278,7 +278,7 @@ impl<'a> Trainer<'a> {
                 tell(report, "training regressor", self.steps as usize, n_steps, &note)
                     .map_err(RegressorError::from)?;
             }
-            let dev_loss = self.dev_loss(&loss);
+            let dev_loss = self.dev_loss(loss);
             let is_best = self.history.iter().all(|record| dev_loss < record.dev_loss);
             if is_best {
                 self.best = self.network.clone();
@@ -321,7 +321,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Mean loss over the development rows in fixed batches, so that epochs compare.
-    fn dev_loss(&self, loss: &NnLoss) -> f64 {
+    fn dev_loss(&self, loss: NnLoss) -> f64 {
         let rows = &self.set.dev;
         let n = rows.tags.rows();
         if n < 2 {

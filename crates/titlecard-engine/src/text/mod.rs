@@ -163,9 +163,9 @@ fn kind_of(c: char) -> Kind {
         | '\u{4e00}'..='\u{9fff}'
         | '\u{f900}'..='\u{faff}'
         | '\u{ff66}'..='\u{ff9d}'
-        | '\u{20000}'..='\u{323af}' => Kind::Unspaced,
-        // The mark that lengthens a vowel in kana, and the one that repeats a character.
-        '\u{3005}' => Kind::Unspaced,
+        | '\u{20000}'..='\u{323af}'
+        // The mark that repeats a character.
+        | '\u{3005}' => Kind::Unspaced,
         _ if c.is_alphanumeric() || is_mark(c) => Kind::Word,
         _ => Kind::Separator,
     }
@@ -305,7 +305,7 @@ fn emit_pairs(text: &str, run: Range<usize>, folded: &mut String, emit: &mut dyn
 fn fold_into(word: &str, folded: &mut String) {
     let is_kept = |c: &char| {
         let class = canonical_combining_class(*c);
-        !(class >= 200 || (10..=35).contains(&class)) && !matches!(c, '\u{200c}' | '\u{200d}')
+        !(class >= 200 || (10..=35).contains(&class) || matches!(c, '\u{200c}' | '\u{200d}'))
     };
     for c in word.chars().flat_map(char::to_lowercase).nfkd().filter(is_kept).nfc() {
         // Letters that are no accented form to Unicode but are to a person with another keyboard.

@@ -24,7 +24,7 @@ fn film(id: usize, title: &str, tags: &str) -> Film {
 }
 
 /// BM25 by the formula in the module's head, in 64 bits, over plain lists of words.
-fn brute_force(films: &[Film], query: &str, config: &LexicalConfig, tokenizer: &Tokenizer) -> Vec<f64> {
+fn brute_force(films: &[Film], query: &str, config: &LexicalConfig, tokenizer: Tokenizer) -> Vec<f64> {
     let mut scores = vec![0.0; films.len()];
     let mut counts: HashMap<String, f64> = HashMap::new();
     tokenizer.tokens(query).into_iter().for_each(|term| *counts.entry(term).or_default() += 1.0);
@@ -71,7 +71,7 @@ proptest! {
         let mut scores = vec![0.0; films.len()];
         let query_terms = index.parse(&query);
         index.score_all(&query_terms, &config, &mut scores).unwrap();
-        let expected = brute_force(&films, &query, &config, &tokenizer);
+        let expected = brute_force(&films, &query, &config, tokenizer);
         for (at, (score, expected)) in scores.iter().zip(&expected).enumerate() {
             // Lengths up to 40 words are stored exactly; these texts are shorter.
             prop_assert!((f64::from(*score) - expected).abs() < 1e-4, "film {at}: {score}, expected {expected}");
