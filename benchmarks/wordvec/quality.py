@@ -92,7 +92,7 @@ def main():
             "# Quality of word vectors, ours and gensim's\n\n"
             "`python benchmarks/wordvec/quality_train.py SCRATCH full|sample`, then `python benchmarks/wordvec/quality.py SCRATCH --write\n"
             "benchmarks/results`, 2026-11-24. Corpus: TMDB overviews and Wikipedia plots; skip-gram, 100-d, window 5, 5 negatives, min_count 5,\n"
-            "subsampling 1e-3, 2 epochs. Items "
+            "subsampling 1e-3, 1 epoch. Items "
             f"(`quality_items.py`): {counts['similarity']} similarity pairs (Spearman), {counts['triplet']} triplets (right one nearest of four), "
             f"{counts['analogy']} analogies (3CosAdd, first of {AMONG:,} words).\n\n{table}\n"
         )

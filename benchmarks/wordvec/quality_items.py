@@ -182,7 +182,8 @@ def main():
         if len(wrong) >= 3:
             triplets.append({"kind": "film keywords", "word": a, "right": b, "wrong": rng.sample(wrong, 3)})
     items = {"similarity": similarity, "triplet": triplets, "analogy": analogies}
-    (HERE / "quality_items.json").write_text(json.dumps(items, indent=0) + "\n")
+    parts = [f'"{name}": [\n' + ",\n".join(json.dumps(item) for item in part) + "\n]" for name, part in items.items()]
+    (HERE / "quality_items.json").write_text("{\n" + ",\n".join(parts) + "\n}\n")
     print({name: len(part) for name, part in items.items()}, len(related), {k: len(v) for k, v in forms.items()})
 
 
