@@ -99,7 +99,7 @@ pub fn train(
     let dims: Vec<usize> =
         SHORTER.into_iter().filter(|dim| *dim < vectors.dim()).chain([vectors.dim()]).collect();
     let mut encoder = StaticEncoder::new(&vectors, &dims, settings.n_buckets, config.run.seed)?;
-    let bag = |text: &str| bag_of(&encoder, &tokenizer, text);
+    let bag = |text: &str| bag_of(&encoder, tokenizer, text);
 
     let in_train: Vec<&Film> =
         films.iter().filter(|film| split_of(&film.id, &config.split) == Split::Train).collect();
@@ -166,7 +166,7 @@ fn word_tokenizer() -> Tokenizer {
     Tokenizer::new(TokenizerConfig::default())
 }
 
-fn bag_of(encoder: &StaticEncoder, tokenizer: &Tokenizer, text: &str) -> TokenBag {
+fn bag_of(encoder: &StaticEncoder, tokenizer: Tokenizer, text: &str) -> TokenBag {
     encoder.bag(tokenizer.tokens(text).iter().map(String::as_str))
 }
 
@@ -250,7 +250,7 @@ pub fn plot_space(
     let mut rows = vec![0.0_f32; shown.len() * dim];
     rows.par_chunks_mut(dim).zip(&shown).for_each(|(row, (_, film))| {
         // The overview alone: the record names the genres.
-        encoder.encode_bag(&bag_of(encoder, &tokenizer, &film.overview), Side::Document, row);
+        encoder.encode_bag(&bag_of(encoder, tokenizer, &film.overview), Side::Document, row);
     });
     let axes =
         axes_between(&rows, dim, &shown.iter().map(|(genre, _)| *genre).collect::<Vec<_>>(), genres.len());

@@ -7,6 +7,8 @@
 //! `unsafe` is here for two reasons only: calling a function compiled for a processor feature after the
 //! feature was found, and copying rows that other threads may be writing.
 #![allow(unsafe_code)]
+// Each version has to be one function, compiled for its processor features from end to end.
+#![allow(clippy::inline_always)]
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -175,8 +175,8 @@ pub fn convert(
             if let Some(out) = out.take() {
                 writer = Some(TcwvWriter::new(out, row.len(), precision)?);
             }
-            let writer = writer.as_mut().expect("made for the first row");
-            let is_new = writer.push(word, row, count)?;
+            // There is one since the first row.
+            let is_new = writer.as_mut().map_or(Ok(false), |writer| writer.push(word, row, count))?;
             n_words += usize::from(is_new);
             if n_words % 10_000 == 0 && progress(&ConvertProgress { n_words }).is_break() {
                 return Err(WordVecError::Interrupted);
@@ -350,7 +350,7 @@ impl Rows<'_> {
         values.clear();
         let mut rest = line;
         for _ in 0..dim {
-            let Some(gap) = rest.iter().rposition(|byte| is_gap(byte)) else { break };
+            let Some(gap) = rest.iter().rposition(is_gap) else { break };
             let number = &rest[gap + 1..];
             let value = std::str::from_utf8(number).ok().and_then(|text| text.parse().ok());
             values.push(value.ok_or_else(|| {

@@ -90,7 +90,7 @@ pub fn analogy_multiplied(
         let own = length(row);
         let shifted = |at: usize| {
             let lengths = own * lengths[at];
-            (1.0 + if lengths > 0.0 { dot(row, &rows[at]) / lengths } else { 0.0 }) / 2.0
+            f64::midpoint(1.0, if lengths > 0.0 { dot(row, &rows[at]) / lengths } else { 0.0 })
         };
         (shifted(1) * shifted(2) / (shifted(0) + 1e-6)) as f32
     }))
@@ -144,7 +144,7 @@ pub fn similarity(vectors: &(impl WordTable + ?Sized), a: &str, b: &str) -> Resu
 /// If the sizes do not fit together.
 pub fn dot_many(query: &[f32], rows: &[f32], scores: &mut [f32]) {
     assert_eq!(rows.len(), query.len() * scores.len(), "one row a score");
-    if query.len() % LANES == 0 {
+    if query.len().is_multiple_of(LANES) {
         (Kernels::fast().dots)(query, rows, scores);
     } else {
         for (score, row) in scores.iter_mut().zip(rows.chunks_exact(query.len())) {

@@ -389,9 +389,10 @@ impl Adam {
             {
                 *x -= rate * change(first, second, g);
             }
-            for side in 0..2 {
-                let [first, second] = &mut touched.weight_moments[side];
-                *touched.log_weights[side] -= weight_rate * change(first, second, by_weight[side]);
+            for ((log_weight, [first, second]), g) in
+                touched.log_weights.iter_mut().zip(&mut touched.weight_moments).zip(by_weight)
+            {
+                **log_weight -= weight_rate * change(first, second, g);
             }
         });
     }

@@ -338,7 +338,7 @@ impl<'m> Worker<'m> {
         let outputs = &mut self.outputs[..n * self.stride];
         let scores = &mut self.scores[..n];
         (self.model.kernels.dots)(input, outputs, scores);
-        let measured = self.n_windows % MEASURE_EVERY == 0;
+        let measured = self.n_windows.is_multiple_of(MEASURE_EVERY);
         for (score, &label) in scores.iter_mut().zip(&self.labels) {
             if measured {
                 self.loss += loss_of(*score, label);
