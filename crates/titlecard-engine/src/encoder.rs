@@ -363,12 +363,22 @@ fn try_draw<B: DrawingBackend>(
         let place = chart.backend_coord(&(x, y));
         mark(area, genre, place, COLOURS[genre].mix(0.55).to_rgba())?;
     }
+    let mut placed: Vec<(i32, i32, i32)> = Vec::new();
     for (genre, name) in names.iter().enumerate() {
         let of = |value: fn(&(usize, f64, f64)) -> f64| {
             median(points.iter().filter(|point| point.0 == genre).map(value).collect())
         };
         let (x, y) = chart.backend_coord(&(of(|point| point.1), of(|point| point.2)));
         let half = 5 * name.chars().count() as i32 + 6;
+        // A name that would cover another stands below it.
+        let mut y = y;
+        while placed
+            .iter()
+            .any(|&(other_x, other_y, other)| (x - other_x).abs() < half + other && (y - other_y).abs() < 26)
+        {
+            y += 27;
+        }
+        placed.push((x, y, half));
         let corners = [(x - half, y - 12), (x + half, y + 12)];
         area.draw(&Rectangle::new(corners, WHITE.mix(0.85).filled()))?;
         area.draw(&Rectangle::new(corners, COLOURS[genre].stroke_width(2)))?;

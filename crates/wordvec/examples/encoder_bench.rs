@@ -298,10 +298,10 @@ fn averages(scratch: &Path, vectors: &Path) -> Result<()> {
             wordvec::encoder::cut(row, dim);
         });
     };
+    average(&|vectors, text, row| sif.embed(vectors, text.split(' '), row), "word vectors, SIF");
+    average(&|vectors, text, row| idf.embed(vectors, text.split(' '), row), "word vectors, idf");
     average(&|vectors, text, row| pool::mean(vectors, text.split(' '), row), "word vectors, mean");
     average(&|vectors, text, row| pool::max_abs(vectors, text.split(' '), row), "word vectors, max-abs");
-    average(&|vectors, text, row| idf.embed(vectors, text.split(' '), row), "word vectors, idf");
-    average(&|vectors, text, row| sif.embed(vectors, text.split(' '), row), "word vectors, SIF");
     Ok(())
 }
 
