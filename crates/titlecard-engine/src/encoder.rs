@@ -42,7 +42,13 @@ pub struct EncoderSettings {
 
 impl Default for EncoderSettings {
     fn default() -> Self {
-        let training = EncoderConfig { epochs: 1, hard_negatives: 0, ..EncoderConfig::default() };
+        let training = EncoderConfig {
+            epochs: 1,
+            hard_negatives: 0,
+            random_negatives: 2048,
+            dropout: 0.5,
+            ..EncoderConfig::default()
+        };
         Self { training, n_buckets: 1 << 16, question_copies: 4, rounds: 1, texts: None }
     }
 }

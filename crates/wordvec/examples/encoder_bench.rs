@@ -9,7 +9,7 @@
 //!
 //! One JSON object a result on stdout. Ranks count the films of higher score and half of those of equal
 //! score. With `SCRATCH/subset.txt` (1 for films of a sub-catalogue), ranks inside it come too.
-#![allow(clippy::print_stdout, clippy::print_stderr, missing_docs)]
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::too_many_lines, missing_docs)]
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -280,7 +280,7 @@ fn train(scratch: &Path, vectors: &Path, out: &Path, settings: &[&str]) -> Resul
         data.evaluate("static encoder", &encoder);
     } else {
         data.report("static encoder", encoder.dim(), &|text, side, row| {
-            encoder.encode(text.split(' '), side, row)
+            encoder.encode(text.split(' '), side, row);
         });
     }
     Ok(())

@@ -61,7 +61,7 @@ fn train_file(path: &Path, out: &Path, settings: &[&str]) -> Result<()> {
             "cbow" => config.architecture = Architecture::Cbow,
             "tree" => config.objective = Objective::HierarchicalSoftmax,
             "buckets" => {
-                subwords = Some(SubwordConfig { n_buckets: value.parse()?, ..SubwordConfig::default() })
+                subwords = Some(SubwordConfig { n_buckets: value.parse()?, ..SubwordConfig::default() });
             }
             _ => return Err(format!("no setting {name}").into()),
         }

@@ -1,4 +1,5 @@
 //! Values computed by gensim and numpy: `fixtures/golden/wordvec.py` and its output beside it.
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

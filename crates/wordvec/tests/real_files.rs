@@ -1,5 +1,6 @@
 //! Real vector files, where the shared data folder lies beside the repository; skipped, visibly, without.
 #![allow(clippy::print_stderr)]
+#![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 
 use std::path::{Path, PathBuf};
 

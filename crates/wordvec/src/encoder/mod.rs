@@ -339,9 +339,8 @@ mod tests {
         for (token, gain) in
             [(1, (1.0 + 2.0_f32.ln()) * encoder.weight(1, Side::Query)), (0, encoder.weight(0, Side::Query))]
         {
-            for d in 0..6 {
-                expected[d] += gain * encoder.table[token * encoder.stride + d];
-            }
+            let row = &encoder.table[token * encoder.stride..][..6];
+            expected.iter_mut().zip(row).for_each(|(sum, x)| *sum += gain * x);
         }
         cut(&mut expected, 6);
         for (x, y) in out.iter().zip(expected) {

@@ -397,7 +397,8 @@ mod tests {
     fn a_streamed_text_is_the_same_in_memory_and_in_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("text.zst");
-        let text: String = (0..500).map(|n| format!("a w{} b w{}\n", n % 17, n % 5)).collect();
+        let lines: Vec<String> = (0..500).map(|n| format!("a w{} b w{}\n", n % 17, n % 5)).collect();
+        let text = lines.concat();
         std::fs::write(&path, zstd::encode_all(text.as_bytes(), 1).unwrap()).unwrap();
         let options = CorpusOptions { min_count: 20, ..CorpusOptions::default() };
         let in_memory = Corpus::from_source(&mut TextFile::new(&path), &options).unwrap();
