@@ -16,7 +16,7 @@ pub enum Precision {
     F32,
     /// 16-bit float: half the size, components to 3 decimal digits.
     F16,
-    /// 8-bit integer with a scale a word: a quarter of the size, cosines to about 0.001.
+    /// 8-bit integer with a scale a word: a quarter of the size, cosines to about 0.002.
     Int8,
 }
 
