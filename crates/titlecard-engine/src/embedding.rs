@@ -164,3 +164,72 @@ pub fn normalise_rows(rows: &mut Matrix) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::TokenizerConfig;
+
+    #[derive(Deserialize)]
+    struct Golden {
+        dim: usize,
+        words: Vec<String>,
+        counts: Vec<u64>,
+        vectors: Vec<Vec<f32>>,
+        cases: Vec<Case>,
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        text: String,
+        n_known: usize,
+        mean: Vec<f32>,
+        max_abs: Vec<f32>,
+        sif: Vec<f32>,
+    }
+
+    fn golden() -> (Golden, Arc<WordVectors>) {
+        let golden: Golden =
+            serde_json::from_str(include_str!("../../../fixtures/golden/pooling.json")).unwrap();
+        let vectors = WordVectors::new(golden.words.clone(), golden.dim, golden.vectors.concat()).unwrap();
+        let vectors = Arc::new(vectors.with_counts(golden.counts.clone()).unwrap());
+        (golden, vectors)
+    }
+
+    /// Expected values: gensim's vectors pooled by NumPy (fixtures/golden/pooling.py).
+    #[test]
+    fn texts_are_pooled_as_gensim_and_numpy_do() {
+        let (golden, vectors) = golden();
+        let texts: Vec<&str> = golden.cases.iter().map(|case| case.text.as_str()).collect();
+        let tokenizer = Tokenizer::new(TokenizerConfig::default());
+        let embedder = Embedder::fit(vectors, tokenizer, &texts).unwrap();
+        for (pooling, expected) in [
+            (Pooling::Mean, (|case| &case.mean) as fn(&Case) -> &Vec<f32>),
+            (Pooling::MaxAbs, |case| &case.max_abs),
+            (Pooling::Sif, |case| &case.sif),
+        ] {
+            let (rows, n_known) = embedder.embed_all(&texts, pooling);
+            for (at, case) in golden.cases.iter().enumerate() {
+                assert_eq!(n_known[at] as usize, case.n_known, "`{}`", case.text);
+                for (found, expected) in rows.row(at).iter().zip(expected(case)) {
+                    let name = pooling.name();
+                    assert!((found - expected).abs() < 1e-5, "{name} of `{}`: {found}, expected {expected}", case.text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn texts_without_a_known_word_are_refused() {
+        let (_, vectors) = golden();
+        let fit = Embedder::fit(vectors, Tokenizer::new(TokenizerConfig::default()), &["nothing of it", ""]);
+        assert!(matches!(fit.err(), Some(EmbeddingError::NoKnownWord { n_texts: 2, n_words: 13 })));
+    }
+
+    #[test]
+    fn rows_become_unit_length_and_zeros_stay() {
+        let mut rows = Matrix::from_rows(&[&[3.0, 4.0], &[0.0, 0.0]]);
+        normalise_rows(&mut rows);
+        assert_eq!(rows.as_slice(), [0.6, 0.8, 0.0, 0.0]);
+    }
+}

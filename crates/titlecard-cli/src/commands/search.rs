@@ -106,7 +106,7 @@ pub(crate) fn show(query: &str, answer: &Answer, json: bool) -> anyhow::Result<(
         writeln!(text, "     score {:.3} = {}", hit.score, parts.join(" + "))?;
         // The telling words, as the person wrote them; "the" and "a" add next to nothing.
         let mut words: Vec<&str> = Vec::new();
-        for found in hit.matches.iter().filter(|found| !is_stop_word(&found.word.to_lowercase())) {
+        for found in hit.matches.iter().filter(|found| !is_stop_word(&found.word)) {
             if !words.contains(&found.word.as_str()) {
                 words.push(&found.word);
             }

@@ -26,7 +26,7 @@ use tantivy::{DocSet, Index, IndexReader, ReloadPolicy, SegmentReader, TERMINATE
 
 use crate::catalogue::Film;
 use crate::progress::{Interrupted, Report, tell};
-use crate::text::Tokenizer;
+use crate::text::{Tokenizer, is_stop_word};
 
 /// Why the text index could not be built or read.
 #[derive(Debug, thiserror::Error)]
@@ -170,7 +170,9 @@ pub struct LexicalQuery {
 }
 
 impl LexicalQuery {
-    /// Cuts `text` with the tokenizer of the index.
+    /// Cuts `text` with the tokenizer of the index. Function words are left out unless there is nothing
+    /// else ("It"): in a long question they are a third of the words, and in short fields, where they
+    /// are rare, each would weigh as much as a telling word.
     pub fn parse(text: &str, tokenizer: &Tokenizer) -> Self {
         let mut places = std::collections::HashMap::new();
         let mut terms: Vec<QueryTerm> = Vec::new();
@@ -181,6 +183,10 @@ impl LexicalQuery {
             });
             terms[at].count += 1;
         });
+        let is_telling = |term: &QueryTerm| !is_stop_word(&term.word);
+        if terms.iter().any(is_telling) {
+            terms.retain(is_telling);
+        }
         Self { terms }
     }
 

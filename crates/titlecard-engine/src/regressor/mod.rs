@@ -99,22 +99,31 @@ pub enum Metric {
 impl Metric {
     /// How near `title` is to `prediction`; higher is nearer, whatever the metric.
     pub fn nearness(self, prediction: &[f32], title: &[f32]) -> f32 {
-        let pairs = prediction.iter().zip(title);
         match self {
-            Self::L1 => -pairs.map(|(a, b)| (a - b).abs()).sum::<f32>(),
-            Self::L2 => -pairs.map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt(),
+            Self::L1 => -sum_of(prediction, title, |a, b| (a - b).abs()),
+            Self::L2 => -sum_of(prediction, title, |a, b| (a - b) * (a - b)).sqrt(),
             Self::Cosine => {
-                let (mut dot, mut aa, mut bb) = (0.0, 0.0, 0.0);
-                for (a, b) in pairs {
-                    dot += a * b;
-                    aa += a * a;
-                    bb += b * b;
-                }
-                let norm = (aa * bb).sqrt();
-                if norm > 0.0 { dot / norm } else { 0.0 }
+                let dot = sum_of(prediction, title, |a, b| a * b);
+                let lengths = sum_of(prediction, prediction, |a, b| a * b) * sum_of(title, title, |a, b| a * b);
+                if lengths > 0.0 { dot / lengths.sqrt() } else { 0.0 }
             }
         }
     }
+}
+
+/// Sum of `part` over pairs of components, in eight running sums: one after the other, each addition
+/// would wait for the last.
+fn sum_of(left: &[f32], right: &[f32], part: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut sums = [0.0_f32; 8];
+    let (left, left_rest) = left.as_chunks::<8>();
+    let (right, right_rest) = right.as_chunks::<8>();
+    for (left, right) in left.iter().zip(right) {
+        for ((sum, a), b) in sums.iter_mut().zip(left).zip(right) {
+            *sum += part(*a, *b);
+        }
+    }
+    let rest: f32 = left_rest.iter().zip(right_rest).map(|(a, b)| part(*a, *b)).sum();
+    sums.iter().sum::<f32>() + rest
 }
 
 /// Settings of the title regressor.

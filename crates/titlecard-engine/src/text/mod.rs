@@ -107,9 +107,11 @@ pub fn title_key(title: &str) -> String {
     Tokenizer::new(TokenizerConfig::default()).tokens(title).join(" ")
 }
 
-/// Whether `token` (lower-case, without apostrophes) is an English function word.
-pub fn is_stop_word(token: &str) -> bool {
-    stop_words().contains(token)
+/// Whether `word`, in any case and with or without apostrophes, is an English function word.
+pub fn is_stop_word(word: &str) -> bool {
+    let mut plain = word.replace(['\'', '\u{2019}', '\u{2bc}'], "");
+    plain.make_ascii_lowercase();
+    stop_words().contains(plain.as_str())
 }
 
 /// English function words of the default mode: words that say nothing of what a film is about.

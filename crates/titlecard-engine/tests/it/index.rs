@@ -15,7 +15,7 @@ use titlecard_engine::rank::{FusionWeights, PARTS};
 use titlecard_engine::regressor::{Regressor, RegressorConfig, Trainer, TrainingSet};
 use titlecard_engine::sample;
 use titlecard_engine::search::{Engine, SearchError};
-use titlecard_engine::text::Tokenizer;
+use titlecard_engine::text::{Tokenizer, is_stop_word};
 
 use crate::{go_on, sample_films};
 
@@ -28,6 +28,10 @@ fn brute_force(films: &[Film], query: &str, config: &LexicalConfig, tokenizer: T
     let mut scores = vec![0.0; films.len()];
     let mut counts: HashMap<String, f64> = HashMap::new();
     tokenizer.tokens(query).into_iter().for_each(|term| *counts.entry(term).or_default() += 1.0);
+    // Function words only count where there is nothing else (single letters are not stemmed).
+    if counts.keys().any(|term| !is_stop_word(term)) {
+        counts.retain(|term, _| !is_stop_word(term));
+    }
     let [title, tags, ..] = config.weights.as_array().map(f64::from);
     for (weight, text_of) in
         [(title, (|film: &Film| film.title.clone()) as fn(&Film) -> String), (tags, |film| film.tags.clone())]
@@ -79,6 +83,15 @@ proptest! {
             prop_assert!((shown - score).abs() < 1e-4, "film {at}: {shown} shown, {score} ranked by");
         }
     }
+}
+
+#[test]
+fn function_words_count_only_where_there_is_nothing_else() {
+    let (_folder, index, _) = lexical(&[film(1, "It", "a clown"), film(2, "The Thing", "it is cold")]);
+    let terms = |query: &str| index.parse(query).terms().iter().map(|term| term.word.clone()).collect::<Vec<_>>();
+    assert_eq!(terms("Is it the one where they DON'T speak?"), ["one", "speak"]);
+    assert_eq!(terms("it"), ["it"]);
+    assert_eq!(terms("The It of it"), ["The", "It", "of"]);
 }
 
 #[test]
