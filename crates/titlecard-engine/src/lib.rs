@@ -13,6 +13,7 @@ pub mod catalogue;
 pub mod text;
 
 pub mod embedding;
+pub mod encoder;
 pub mod regressor;
 
 pub mod index;
@@ -26,6 +27,9 @@ pub mod config;
 pub mod pipeline;
 pub mod progress;
 pub mod sample;
+
+/// The word-vector library, for front ends that work on files of vectors without a catalogue.
+pub use wordvec;
 
 /// Gives all parallel steps of this process `n_threads` threads. Results do not depend on the number.
 ///

@@ -29,7 +29,9 @@ pub enum WordVecError {
         byte: u64,
     },
     /// A row or the header is not what the format says.
-    #[error("row {row} (byte {byte}): {what}; expected word vectors as word2vec, GloVe or fastText write them")]
+    #[error(
+        "row {row} (byte {byte}): {what}; expected word vectors as word2vec, GloVe or fastText write them"
+    )]
     Malformed {
         /// Row, from 1; 0 for the header.
         row: usize,
@@ -41,6 +43,22 @@ pub enum WordVecError {
     /// The checksum of our own format does not fit.
     #[error("the file is damaged: {0}; make or fetch it again")]
     Damaged(String),
+    /// The file was written by a newer program.
+    #[error(
+        "the file has format version {found}, this program knows versions up to {newest}; use a newer program or convert the file again"
+    )]
+    Version {
+        /// Version of the file.
+        found: u32,
+        /// Newest version known.
+        newest: u32,
+    },
+    /// Only `.tcwv` files of version 2 can be used without reading them.
+    #[error("`{}` is no `.tcwv` file of version 2; convert it first", path.display())]
+    NotMappable {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no vector.
     #[error("there is no word vector in it; check that the file is the right one")]
     Empty,
@@ -59,6 +77,17 @@ pub enum WordVecError {
     /// A word occurs twice.
     #[error("the word `{0}` occurs twice")]
     Duplicate(String),
+    /// A word has no vector.
+    #[error("the word `{0}` has no vector; check its spelling and case")]
+    UnknownWord(String),
+    /// There are not enough words for the question.
+    #[error("{found} words given, at least {least} are needed")]
+    TooFewWords {
+        /// Words given.
+        found: usize,
+        /// Words needed.
+        least: usize,
+    },
     /// A setting of the training is out of range.
     #[error("training setting `{name}` is {found}; it must be {expected}")]
     Setting {
@@ -83,6 +112,34 @@ pub enum WordVecError {
     /// Stopped by the progress callback.
     #[error("training was interrupted")]
     Interrupted,
+    /// A link of a word graph leads nowhere.
+    #[error("link {link} names word {position}, but there are {n_words}")]
+    Link {
+        /// Number of the link, from 0.
+        link: usize,
+        /// Position named.
+        position: usize,
+        /// Number of words.
+        n_words: usize,
+    },
+    /// There is nothing to train an encoder on.
+    #[error(
+        "{n_pairs} pairs of texts with known words, at least 2 are needed; use more pairs or a larger vocabulary"
+    )]
+    TooFewPairs {
+        /// Usable pairs.
+        n_pairs: usize,
+    },
+    /// A pair of texts names a document that is not there.
+    #[error("pair {pair} names document {document}, but there are {n_documents}")]
+    Document {
+        /// Number of the pair, from 0.
+        pair: usize,
+        /// Document named.
+        document: u32,
+        /// Number of documents.
+        n_documents: usize,
+    },
     /// SIF needs texts with known words.
     #[error("no text has a known word to estimate the common direction from")]
     NoKnownWord,

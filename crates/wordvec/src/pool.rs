@@ -1,8 +1,13 @@
 //! From the words of a text to one vector.
+//!
+//! Every pooling takes the tokens of a text and writes one row. [`mean`] and [`max_abs`] work with
+//! anything that can look a word up, so an [out-of-vocabulary policy](crate::oov) or subwords take part;
+//! [`Sif`] and [`Idf`] carry one weight a word and leave unknown words out.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{WordVecError, WordVectors};
+use crate::oov::Lookup;
+use crate::{WordTable, WordVecError};
 
 /// Mean of the vectors of the known words, per dimension; zeros if none is known.
 ///
@@ -10,17 +15,15 @@ use crate::{WordVecError, WordVectors};
 ///
 /// # Panics
 /// If `out` has another length than the vectors.
-pub fn mean<'a>(vectors: &WordVectors, tokens: impl IntoIterator<Item = &'a str>, out: &mut [f32]) -> usize {
-    assert_eq!(out.len(), vectors.dim(), "one value a dimension");
+pub fn mean<'a>(
+    vectors: &(impl Lookup + ?Sized),
+    tokens: impl IntoIterator<Item = &'a str>,
+    out: &mut [f32],
+) -> usize {
+    assert_eq!(out.len(), vectors.n_components(), "one value a dimension");
     out.fill(0.0);
-    let mut n_known = 0;
-    for row in tokens.into_iter().filter_map(|token| vectors.get(token)) {
-        out.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-        n_known += 1;
-    }
-    if n_known > 0 {
-        out.iter_mut().for_each(|sum| *sum /= n_known as f32);
-    }
+    let n_known = tokens.into_iter().filter(|token| vectors.add(token, 1.0, out)).count();
+    scale(out, n_known as f32);
     n_known
 }
 
@@ -30,15 +33,101 @@ pub fn mean<'a>(vectors: &WordVectors, tokens: impl IntoIterator<Item = &'a str>
 ///
 /// # Panics
 /// If `out` has another length than the vectors.
-pub fn max_abs<'a>(vectors: &WordVectors, tokens: impl IntoIterator<Item = &'a str>, out: &mut [f32]) -> usize {
-    assert_eq!(out.len(), vectors.dim(), "one value a dimension");
+pub fn max_abs<'a>(
+    vectors: &(impl Lookup + ?Sized),
+    tokens: impl IntoIterator<Item = &'a str>,
+    out: &mut [f32],
+) -> usize {
+    assert_eq!(out.len(), vectors.n_components(), "one value a dimension");
     out.fill(0.0);
     let mut n_known = 0;
-    for row in tokens.into_iter().filter_map(|token| vectors.get(token)) {
-        out.iter_mut().zip(row).for_each(|(largest, x)| *largest = largest.max(x.abs()));
+    for row in tokens.into_iter().filter_map(|token| vectors.find(token)) {
+        out.iter_mut().zip(row.iter()).for_each(|(largest, x)| *largest = largest.max(x.abs()));
         n_known += 1;
     }
     n_known
+}
+
+/// Divides by `by`, unless it is 0.
+fn scale(row: &mut [f32], by: f32) {
+    if by > 0.0 {
+        row.iter_mut().for_each(|x| *x /= by);
+    }
+}
+
+/// Mean weighted by inverse document frequency, `ln((1 + n) / (1 + df)) + 1`, as scikit-learn smooths it.
+///
+/// Source: Spärck Jones, *A statistical interpretation of term specificity* (1972).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Idf {
+    /// `[n_words]`.
+    weights: Vec<f32>,
+}
+
+impl Idf {
+    /// Counts in how many of `texts` each word occurs.
+    pub fn fit<'a, T: IntoIterator<Item = &'a str>>(
+        vectors: &(impl WordTable + ?Sized),
+        texts: impl IntoIterator<Item = T>,
+    ) -> Self {
+        let mut n_with = vec![0_u32; vectors.len()];
+        let mut last = vec![u32::MAX; vectors.len()];
+        let mut n_texts = 0_u32;
+        for text in texts {
+            for at in text.into_iter().filter_map(|token| vectors.index_of(token)) {
+                if last[at] != n_texts {
+                    last[at] = n_texts;
+                    n_with[at] += 1;
+                }
+            }
+            n_texts += 1;
+        }
+        let n = 1.0 + f64::from(n_texts);
+        Self {
+            weights: n_with.into_iter().map(|df| ((n / (1.0 + f64::from(df))).ln() + 1.0) as f32).collect(),
+        }
+    }
+
+    /// Weight of every word, `[n_words]`.
+    pub fn weights(&self) -> &[f32] {
+        &self.weights
+    }
+
+    /// Embeds one text: `Σ w·v / Σ w` over its known words; zeros if none is known.
+    ///
+    /// - `out`: `[dim]`, overwritten. Returns the number of known words.
+    ///
+    /// # Panics
+    /// If `out` has another length than the vectors.
+    pub fn embed<'a>(
+        &self,
+        vectors: &(impl WordTable + ?Sized),
+        tokens: impl IntoIterator<Item = &'a str>,
+        out: &mut [f32],
+    ) -> usize {
+        let (n_known, weight) = weighted_sum(vectors, &self.weights, tokens, out);
+        scale(out, weight);
+        n_known
+    }
+}
+
+/// Sum of the known words' vectors times their weights; the number of words and the sum of weights.
+fn weighted_sum<'a>(
+    vectors: &(impl WordTable + ?Sized),
+    weights: &[f32],
+    tokens: impl IntoIterator<Item = &'a str>,
+    out: &mut [f32],
+) -> (usize, f32) {
+    assert_eq!(out.len(), vectors.dim(), "one value a dimension");
+    out.fill(0.0);
+    let (mut n_known, mut total) = (0, 0.0);
+    for at in tokens.into_iter().filter_map(|token| vectors.index_of(token)) {
+        let weight = weights.get(at).copied().unwrap_or(0.0);
+        vectors.add_row(at, weight, out);
+        n_known += 1;
+        total += weight;
+    }
+    (n_known, total)
 }
 
 /// Smooth inverse frequency: a mean weighted by `a / (a + p(word))`, without its part along the
@@ -67,7 +156,7 @@ impl Sif {
     /// # Errors
     /// [`WordVecError::NoKnownWord`] if no text has a known word.
     pub fn fit<'a, T: IntoIterator<Item = &'a str>>(
-        vectors: &WordVectors,
+        vectors: &(impl WordTable + ?Sized),
         smoothing: f32,
         texts: impl IntoIterator<Item = T>,
     ) -> Result<Self, WordVecError> {
@@ -106,20 +195,13 @@ impl Sif {
     /// If `out` has another length than the vectors.
     pub fn embed<'a>(
         &self,
-        vectors: &WordVectors,
+        vectors: &(impl WordTable + ?Sized),
         tokens: impl IntoIterator<Item = &'a str>,
         out: &mut [f32],
     ) -> usize {
-        assert_eq!(out.len(), vectors.dim(), "one value a dimension");
-        out.fill(0.0);
-        let mut n_known = 0;
-        for at in tokens.into_iter().filter_map(|token| vectors.index_of(token)) {
-            let weight = self.weights.get(at).copied().unwrap_or(0.0);
-            out.iter_mut().zip(vectors.row(at)).for_each(|(sum, x)| *sum += weight * x);
-            n_known += 1;
-        }
+        let (n_known, _) = weighted_sum(vectors, &self.weights, tokens, out);
         if n_known > 0 {
-            out.iter_mut().for_each(|sum| *sum /= n_known as f32);
+            scale(out, n_known as f32);
             let along: f32 = out.iter().zip(&self.component).map(|(x, c)| x * c).sum();
             out.iter_mut().zip(&self.component).for_each(|(x, c)| *x -= along * c);
         }
@@ -127,17 +209,15 @@ impl Sif {
     }
 }
 
-fn word_weights(vectors: &WordVectors, smoothing: f32) -> Vec<f32> {
+fn word_weights(vectors: &(impl WordTable + ?Sized), smoothing: f32) -> Vec<f32> {
     let weight = |p: f64| (f64::from(smoothing) / (f64::from(smoothing) + p)) as f32;
-    match vectors.counts() {
-        Some(counts) => {
-            let total = counts.iter().sum::<u64>().max(1) as f64;
-            counts.iter().map(|&count| weight(count as f64 / total)).collect()
-        }
-        None => {
-            let total: f64 = (1..=vectors.len()).map(|rank| 1.0 / rank as f64).sum();
-            (1..=vectors.len()).map(|rank| weight(1.0 / rank as f64 / total)).collect()
-        }
+    let counts: Option<Vec<u64>> = (0..vectors.len()).map(|at| vectors.count_at(at)).collect();
+    if let Some(counts) = counts {
+        let total = counts.iter().sum::<u64>().max(1) as f64;
+        counts.iter().map(|&count| weight(count as f64 / total)).collect()
+    } else {
+        let total: f64 = (1..=vectors.len()).map(|rank| 1.0 / rank as f64).sum();
+        (1..=vectors.len()).map(|rank| weight(1.0 / rank as f64 / total)).collect()
     }
 }
 
@@ -153,10 +233,8 @@ fn first_component(rows: &[f32], dim: usize) -> Vec<f32> {
     // A start with a part in every direction, and no random numbers.
     let mut vector: Vec<f64> = (0..dim).map(|i| 1.0 + (i as f64 * 0.618_033_988_75).fract()).collect();
     for _ in 0..POWER_ITERATIONS {
-        let mut next: Vec<f64> = gram
-            .chunks_exact(dim)
-            .map(|row| row.iter().zip(&vector).map(|(a, b)| a * b).sum())
-            .collect();
+        let mut next: Vec<f64> =
+            gram.chunks_exact(dim).map(|row| row.iter().zip(&vector).map(|(a, b)| a * b).sum()).collect();
         let length = next.iter().map(|x| x * x).sum::<f64>().sqrt();
         if length == 0.0 {
             break;

@@ -1,19 +1,30 @@
 //! Words with a vector each.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::borrow::Cow;
 
-use crate::WordVecError;
+use crate::table::WordTable;
+use crate::word_index::{self, WordIndex};
+use crate::{WordVecError, similar};
 
 /// A vocabulary with one vector a word, in file order (usually the most frequent word first).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct WordVectors {
     words: Vec<String>,
     dim: usize,
     /// `[n_words, dim]`, row-major.
     data: Vec<f32>,
     counts: Option<Vec<u64>>,
-    index: HashMap<String, u32>,
+    index: WordIndex,
+}
+
+impl PartialEq for WordVectors {
+    /// The same words, vectors and counts in the same order.
+    fn eq(&self, other: &Self) -> bool {
+        self.dim == other.dim
+            && self.words == other.words
+            && self.data == other.data
+            && self.counts == other.counts
+    }
 }
 
 impl WordVectors {
@@ -35,13 +46,10 @@ impl WordVectors {
                 found: data.len(),
             });
         }
-        let mut index = HashMap::with_capacity(words.len());
+        let mut index = WordIndex::with_capacity(words.len());
         for (at, word) in words.iter().enumerate() {
-            match index.entry(word.clone()) {
-                Entry::Vacant(entry) => {
-                    entry.insert(at as u32);
-                }
-                Entry::Occupied(_) => return Err(WordVecError::Duplicate(word.clone())),
+            if !insert(&mut index, &words, word, at) {
+                return Err(WordVecError::Duplicate(word.clone()));
             }
         }
         Ok(Self { words, dim, data, counts: None, index })
@@ -91,7 +99,8 @@ impl WordVectors {
 
     /// Position of a word.
     pub fn index_of(&self, word: &str) -> Option<usize> {
-        self.index.get(word).map(|&at| at as usize)
+        let same = |at: u32| self.words[at as usize] == word;
+        self.index.find(word_index::hash(word.as_bytes()), same).map(|at| at as usize)
     }
 
     /// Vector at position `at`.
@@ -121,7 +130,10 @@ impl WordVectors {
         if let Some(counts) = &mut self.counts {
             counts.truncate(n);
         }
-        self.index.retain(|_, at| (*at as usize) < n);
+        self.index = WordIndex::with_capacity(n);
+        for (at, word) in self.words.iter().enumerate() {
+            insert(&mut self.index, &self.words, word, at);
+        }
         self
     }
 
@@ -130,19 +142,76 @@ impl WordVectors {
     /// - `query`: `[dim]`.
     /// - `exclude`: words left out, such as those the query was made from.
     pub fn nearest(&self, query: &[f32], k: usize, exclude: &[&str]) -> Vec<(usize, f32)> {
-        let length = |v: &[f32]| v.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
-        let query_length = length(query);
-        let mut scored: Vec<(usize, f32)> = (0..self.len())
-            .filter(|&at| !exclude.contains(&self.words[at].as_str()))
-            .map(|at| {
-                let row = self.row(at);
-                let dot: f64 = row.iter().zip(query).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-                let lengths = length(row) * query_length;
-                (at, if lengths > 0.0 { (dot / lengths) as f32 } else { 0.0 })
-            })
-            .collect();
-        scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        scored.truncate(k);
-        scored
+        similar::nearest(self, query, k, exclude)
+    }
+}
+
+/// Adds the word at position `at` of `words`; false if it is there already.
+fn insert(index: &mut WordIndex, words: &[String], word: &str, at: usize) -> bool {
+    let hash = word_index::hash(word.as_bytes());
+    let is_new = index.find(hash, |at| words[at as usize] == word).is_none();
+    if is_new {
+        index.insert(hash, at as u32, |at| word_index::hash(words[at as usize].as_bytes()));
+    }
+    is_new
+}
+
+impl WordTable for WordVectors {
+    fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn index_of(&self, word: &str) -> Option<usize> {
+        WordVectors::index_of(self, word)
+    }
+
+    fn word_at(&self, at: usize) -> Cow<'_, str> {
+        Cow::Borrowed(&self.words[at])
+    }
+
+    fn row_at(&self, at: usize) -> Cow<'_, [f32]> {
+        Cow::Borrowed(self.row(at))
+    }
+
+    fn count_at(&self, at: usize) -> Option<u64> {
+        self.counts.as_ref().map(|counts| counts[at])
+    }
+}
+
+/// Collects rows as a reader finds them.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    words: Vec<String>,
+    data: Vec<f32>,
+    dim: usize,
+    index: WordIndex,
+}
+
+impl Builder {
+    pub(crate) fn new(dim: usize) -> Self {
+        Self { words: Vec::new(), data: Vec::new(), dim, index: WordIndex::with_capacity(1024) }
+    }
+
+    /// Adds a word; false if it is there already.
+    pub(crate) fn push(&mut self, word: &str, row: &[f32]) -> bool {
+        let is_new = insert(&mut self.index, &self.words, word, self.words.len());
+        if is_new {
+            self.words.push(word.to_owned());
+            self.data.extend_from_slice(row);
+        }
+        is_new
+    }
+
+    pub(crate) fn finish(self) -> Result<WordVectors, WordVecError> {
+        let Self { words, mut data, dim, index } = self;
+        if words.is_empty() || dim == 0 {
+            return Err(WordVecError::Empty);
+        }
+        data.shrink_to_fit();
+        Ok(WordVectors { words, dim, data, counts: None, index })
     }
 }

@@ -1,12 +1,12 @@
-//! Writing vectors: word2vec binary and text, and our own compact format `.tcwv`.
-//!
-//! Layout of `.tcwv`, little endian: magic `TCWV`, version u32, n_words u64, dim u32, precision u32
-//! (0: f32, 1: int8), has_counts u32, length of the word table u64, CRC-32 of all that follows u32; the
-//! words joined by line feeds; the counts u64 if there are any; with f32 the values, with int8 a scale
-//! f32 a word and then the values i8 (component = scale · value).
+//! Writing vectors: word2vec binary and text, GloVe text, and our own format `.tcwv`.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::table::WordTable;
+use crate::tcwv::TcwvWriter;
 use crate::{WordVecError, WordVectors};
 
 /// Precision of a component in `.tcwv`.
@@ -14,57 +14,64 @@ use crate::{WordVecError, WordVectors};
 pub enum Precision {
     /// 32-bit float: exact.
     F32,
-    /// 8-bit integer with a scale a word: a quarter of the size, cosines to about 0.001.
+    /// 16-bit float: half the size, components to 3 decimal digits.
+    F16,
+    /// 8-bit integer with a scale a word: a quarter of the size, cosines to about 0.002.
     Int8,
 }
-
-pub(crate) const MAGIC: &[u8; 4] = b"TCWV";
-pub(crate) const VERSION: u32 = 1;
-pub(crate) const HEADER_BYTES: usize = 40;
 
 /// Writes our own format.
 ///
 /// # Errors
-/// [`WordVecError::Malformed`] if a word has a line feed; else the writer's.
-pub fn write_tcwv(vectors: &WordVectors, precision: Precision, out: &mut dyn Write) -> Result<(), WordVecError> {
-    for (at, word) in vectors.words().iter().enumerate() {
-        if word.contains('\n') {
-            let what = format!("word {word:?} has a line feed");
-            return Err(WordVecError::Malformed { row: at + 1, byte: 0, what });
-        }
+/// The writer's.
+pub fn write_tcwv(
+    vectors: &WordVectors,
+    precision: Precision,
+    out: &mut dyn Write,
+) -> Result<(), WordVecError> {
+    write_table(vectors, precision, out)
+}
+
+/// [`write_tcwv`] for vectors wherever they are. Of a repeated word the first is written.
+///
+/// # Errors
+/// The writer's.
+pub fn write_table(
+    vectors: &(impl WordTable + ?Sized),
+    precision: Precision,
+    out: &mut dyn Write,
+) -> Result<(), WordVecError> {
+    let mut writer = TcwvWriter::new(out, vectors.dim(), precision)?;
+    for at in 0..vectors.len() {
+        writer.push(&vectors.word_at(at), &vectors.row_at(at), vectors.count_at(at))?;
     }
-    let words = vectors.words().join("\n");
-    let mut body = words.into_bytes();
-    let n_word_bytes = body.len() as u64;
-    if let Some(counts) = vectors.counts() {
-        counts.iter().for_each(|count| body.extend(count.to_le_bytes()));
+    writer.finish().map(|_| ())
+}
+
+/// Writes a file under another name and renames it into place once it is complete and on disk; after
+/// an error the file at `path` is as it was.
+///
+/// # Errors
+/// What `write` gives, or the system's.
+pub fn replace_file(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<(), WordVecError>,
+) -> Result<(), WordVecError> {
+    // Two writers in one process get different names.
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}-{}.new", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+    let new = Path::new(&name);
+    let mut file =
+        File::create(new).map_err(|source| WordVecError::Open { path: path.to_owned(), source })?;
+    let written = write(&mut file).and_then(|()| Ok(file.sync_all()?));
+    drop(file);
+    let renamed = written.and_then(|()| Ok(std::fs::rename(new, path)?));
+    if renamed.is_err() {
+        // The error that matters is the first one.
+        drop(std::fs::remove_file(new));
     }
-    let rows = vectors.as_slice().chunks_exact(vectors.dim());
-    match precision {
-        Precision::F32 => vectors.as_slice().iter().for_each(|x| body.extend(x.to_le_bytes())),
-        Precision::Int8 => {
-            let scales: Vec<f32> =
-                rows.clone().map(|row| row.iter().fold(0.0_f32, |largest, x| largest.max(x.abs())) / 127.0).collect();
-            scales.iter().for_each(|scale| body.extend(scale.to_le_bytes()));
-            for (row, scale) in rows.zip(scales) {
-                // A row of zeros has scale 0 and stays zeros.
-                let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-                body.extend(row.iter().map(|x| ((x * inverse).round().clamp(-127.0, 127.0) as i8).to_le_bytes()[0]));
-            }
-        }
-    }
-    let mut header = Vec::with_capacity(HEADER_BYTES);
-    header.extend(MAGIC);
-    header.extend(VERSION.to_le_bytes());
-    header.extend((vectors.len() as u64).to_le_bytes());
-    header.extend((vectors.dim() as u32).to_le_bytes());
-    header.extend(u32::from(precision == Precision::Int8).to_le_bytes());
-    header.extend(u32::from(vectors.counts().is_some()).to_le_bytes());
-    header.extend(n_word_bytes.to_le_bytes());
-    header.extend(crc32fast::hash(&body).to_le_bytes());
-    out.write_all(&header)?;
-    out.write_all(&body)?;
-    Ok(())
+    renamed
 }
 
 /// Writes the binary format of the original word2vec.
@@ -90,6 +97,14 @@ pub fn write_word2vec_binary(vectors: &WordVectors, out: &mut dyn Write) -> io::
 /// The writer's.
 pub fn write_word2vec_text(vectors: &WordVectors, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{} {}", vectors.len(), vectors.dim())?;
+    write_glove_text(vectors, out)
+}
+
+/// Writes the text format of GloVe: the rows alone, without a header; numbers are exact.
+///
+/// # Errors
+/// The writer's.
+pub fn write_glove_text(vectors: &WordVectors, out: &mut dyn Write) -> io::Result<()> {
     for (word, row) in vectors.words().iter().zip(vectors.as_slice().chunks_exact(vectors.dim())) {
         write!(out, "{word}")?;
         for x in row {

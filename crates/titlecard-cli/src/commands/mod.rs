@@ -8,6 +8,7 @@ mod index;
 mod prepare;
 mod search;
 mod train;
+mod vectors;
 
 use crate::Outcome;
 use crate::session::SessionArguments;
@@ -19,9 +20,12 @@ pub(crate) enum Command {
     Demo(demo::Arguments),
     /// Read and clean a catalogue
     Prepare(prepare::Arguments),
-    /// Train word vectors, the title regressor, or the weights of the parts
+    /// Train word vectors, the text encoder, the title regressor, or the weights of the parts
     #[command(subcommand)]
     Train(train::Arguments),
+    /// Convert, inspect and search files of word vectors
+    #[command(subcommand)]
+    Vectors(vectors::Arguments),
     /// Build what search opens
     Index(index::Arguments),
     /// Find films by a description
@@ -40,6 +44,7 @@ pub(crate) fn run(command: Command, session: &SessionArguments) -> anyhow::Resul
         Command::Demo(arguments) => demo::run(&arguments, session),
         Command::Prepare(arguments) => prepare::run(&arguments, session),
         Command::Train(arguments) => train::run(arguments, session),
+        Command::Vectors(arguments) => vectors::run(arguments, session),
         Command::Index(arguments) => index::run(&arguments, session),
         Command::Search(arguments) => search::run(&arguments, session),
         Command::Eval(arguments) => eval::run(&arguments, session),

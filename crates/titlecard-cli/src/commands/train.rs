@@ -11,6 +11,7 @@ use titlecard_engine::pipeline::{self, DEFAULT_REGRESSOR};
 use titlecard_engine::regressor::RegressorConfig;
 use titlecard_engine::sample;
 
+use super::vectors;
 use crate::Outcome;
 use crate::session::{Session, SessionArguments};
 
@@ -19,6 +20,8 @@ use crate::session::{Session, SessionArguments};
 pub(crate) enum Arguments {
     /// Word vectors: skip-gram with negative sampling on the catalogue's texts
     Word2vec(Word2vecArguments),
+    /// The text encoder: token vectors and weights, on questions and films
+    Encoder(vectors::EncoderArguments),
     /// The net that predicts a title's vector from the vector of the tags
     Regressor(RegressorArguments),
     /// Field weights and weights of the parts, on training queries
@@ -104,6 +107,7 @@ pub(crate) struct FusionArguments {
 pub(crate) fn run(arguments: Arguments, session: &SessionArguments) -> anyhow::Result<Outcome> {
     match arguments {
         Arguments::Word2vec(arguments) => word2vec(&arguments, session),
+        Arguments::Encoder(arguments) => vectors::train_encoder(&arguments, session),
         Arguments::Regressor(arguments) => regressor(&arguments, session),
         Arguments::Fusion(arguments) => fusion(&arguments, session),
     }

@@ -8,6 +8,7 @@ mod faults;
 mod help;
 mod interrupt;
 mod layers;
+mod vectors;
 
 use std::io::Write;
 use std::path::Path;

@@ -236,7 +236,7 @@ fn draw_marker<B: DrawingBackend>(
 }
 
 /// Makes the embedded font the one of all plots.
-fn register_fonts() {
+pub(crate) fn register_fonts() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // The bytes are part of the program; a test draws with them, so they are a font.

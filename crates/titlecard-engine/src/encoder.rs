@@ -1,0 +1,480 @@
+//! The contrastive static encoder on a working folder: training it on films and questions, and a picture
+//! of the space it learned.
+//!
+//! What a question is trained against is the record of its film, `title. tags`. Films of the train split
+//! alone take part, also as wrong answers; so do their questions. A sentence or two of an overview
+//! against the rest of the record make up most of the pairs, and other texts about a film (plots, say) can
+//! be added from a file.
+
+use std::collections::HashMap;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use plotters::prelude::*;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use wordvec::WordVecError;
+use wordvec::encoder::{EncoderConfig, Pair, Side, StaticEncoder, TokenBag, hard_negatives, train_encoder};
+use wordvec::write::Precision;
+
+use crate::artifact::{ArtifactError, write_bytes};
+use crate::catalogue::{Film, Split, open_decompressed, split_of};
+use crate::config::Config;
+use crate::eval::queries::Query;
+use crate::pipeline::{PipelineError, Workspace, load_word_vectors};
+use crate::progress::{Interrupted, Progress, Report, tell};
+use crate::text::{Tokenizer, TokenizerConfig};
+
+/// Settings of [`train`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncoderSettings {
+    /// How the encoder is trained.
+    pub training: EncoderConfig,
+    /// Rows for words outside the vocabulary.
+    pub n_buckets: usize,
+    /// How often a question takes part in an epoch; sentences and other texts take part once.
+    pub question_copies: usize,
+    /// Trainings one after the other; before each but the first, hard negatives are looked for.
+    pub rounds: usize,
+    /// File with more texts about films: JSON lines with `film_id` and `text`.
+    pub texts: Option<PathBuf>,
+}
+
+impl Default for EncoderSettings {
+    fn default() -> Self {
+        let training = EncoderConfig {
+            epochs: 1,
+            hard_negatives: 0,
+            random_negatives: 2048,
+            dropout: 0.5,
+            ..EncoderConfig::default()
+        };
+        Self { training, n_buckets: 1 << 16, question_copies: 4, rounds: 1, texts: None }
+    }
+}
+
+/// What [`train`] did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EncoderSummary {
+    /// Films of the train split.
+    pub n_films: usize,
+    /// Questions used.
+    pub n_questions: usize,
+    /// Pairs in all.
+    pub n_pairs: usize,
+    /// Components of a vector, and lengths it can be cut to.
+    pub dims: Vec<usize>,
+    /// The saved encoder.
+    pub path: PathBuf,
+}
+
+/// Where the encoder of a working folder is.
+pub fn encoder_path(workspace: &Workspace) -> PathBuf {
+    workspace.root().join("models/encoder.tcse")
+}
+
+/// Lengths a vector can be cut to, where it is longer.
+const SHORTER: [usize; 3] = [64, 128, 256];
+/// Fewest tokens of a sentence that asks, and of a rest that answers.
+const LEAST_TOKENS: (usize, usize) = (8, 12);
+/// First hard negatives passed over: they may be right.
+const PASSED_OVER: usize = 5;
+
+/// One line of a file of texts about films.
+#[derive(Deserialize)]
+struct TextLine {
+    film_id: String,
+    text: String,
+}
+
+/// Trains an encoder from the word vectors of the working folder and saves it.
+///
+/// # Errors
+/// [`PipelineError`] if files are missing or damaged, no film is in the train split, or it was stopped.
+pub fn train(
+    workspace: &Workspace,
+    config: &Config,
+    films: &[Film],
+    queries: &[Query],
+    settings: &EncoderSettings,
+    report: &mut Report<'_>,
+) -> Result<EncoderSummary, PipelineError> {
+    let tokenizer = word_tokenizer();
+    let (vectors, origin) = load_word_vectors(workspace, config)?;
+    tracing::info!(from = origin, n_words = vectors.len(), "encoder starts from word vectors");
+    let dims: Vec<usize> =
+        SHORTER.into_iter().filter(|dim| *dim < vectors.dim()).chain([vectors.dim()]).collect();
+    let mut encoder = StaticEncoder::new(&vectors, &dims, settings.n_buckets, config.run.seed)?;
+    let bag = |text: &str| bag_of(&encoder, tokenizer, text);
+
+    let in_train: Vec<&Film> =
+        films.iter().filter(|film| split_of(&film.id, &config.split) == Split::Train).collect();
+    tell(report, "counting words of films", 0, in_train.len(), "")?;
+    let mut documents: Vec<TokenBag> = in_train.par_iter().map(|film| bag(&record(film))).collect();
+    let number: HashMap<&str, u32> =
+        in_train.iter().enumerate().map(|(at, film)| (film.id.as_str(), at as u32)).collect();
+
+    let mut pairs = Vec::new();
+    let mut n_questions = 0;
+    for query in queries {
+        let usable = query.split.is_none_or(|split| split == Split::Train);
+        if let (true, Some(&document)) = (usable, number.get(query.film_id.as_str())) {
+            n_questions += 1;
+            let pair = Pair { query: bag(&query.text), document, negatives: Vec::new() };
+            pairs.extend(std::iter::repeat_n(pair, settings.question_copies));
+        }
+    }
+    for film in &in_train {
+        if let Some((sentence, rest)) = sentence_and_rest(film, config.run.seed) {
+            let (query, document) = (bag(&sentence), bag(&rest));
+            if query.len() >= LEAST_TOKENS.0 && document.len() >= LEAST_TOKENS.1 {
+                pairs.push(Pair { query, document: documents.len() as u32, negatives: Vec::new() });
+                documents.push(document);
+            }
+        }
+    }
+    if let Some(path) = &settings.texts {
+        for (film_id, text) in read_texts(path)? {
+            if let Some(&document) = number.get(film_id.as_str()) {
+                pairs.push(Pair { query: bag(&text), document, negatives: Vec::new() });
+            }
+        }
+    }
+    let n_pairs = pairs.len();
+    let of_films: Vec<u32> = (0..in_train.len() as u32).collect();
+    for round in 0..settings.rounds as u64 {
+        if round > 0 && settings.training.hard_negatives > 0 {
+            tell(report, "looking for hard negatives", 0, n_pairs, "")?;
+            let found = hard_negatives(&encoder, &documents, &of_films, &pairs, PASSED_OVER, 30);
+            pairs.iter_mut().zip(found).for_each(|(pair, negatives)| pair.negatives = negatives);
+        }
+        let training = EncoderConfig { seed: config.run.seed + round, ..settings.training.clone() };
+        train_encoder(&mut encoder, &documents, &pairs, &training, &mut |state| {
+            let note = format!("loss {:.3}", state.loss);
+            let (done, total) = (state.steps_done as u64, state.steps_total as u64);
+            report(&Progress { step: "training the encoder", done, total, note: &note })
+        })
+        .map_err(|error| match error {
+            WordVecError::Interrupted => Interrupted { step: "training the encoder" }.into(),
+            error => PipelineError::from(error),
+        })?;
+    }
+    let path = encoder_path(workspace);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(ArtifactError::io("create folder", folder))?;
+    }
+    encoder.save(&path, Precision::F16)?;
+    Ok(EncoderSummary { n_films: in_train.len(), n_questions, n_pairs, dims, path })
+}
+
+/// The tokenizer of everything the encoder reads: all words, unstemmed, since it learns their weights.
+fn word_tokenizer() -> Tokenizer {
+    Tokenizer::new(TokenizerConfig::default())
+}
+
+fn bag_of(encoder: &StaticEncoder, tokenizer: Tokenizer, text: &str) -> TokenBag {
+    encoder.bag(tokenizer.tokens(text).iter().map(String::as_str))
+}
+
+/// Text of a film that is searched.
+fn record(film: &Film) -> String {
+    format!("{}. {}", film.title, film.tags)
+}
+
+/// A sentence of the overview, and the record without it; none for overviews of fewer than three.
+fn sentence_and_rest(film: &Film, seed: u64) -> Option<(String, String)> {
+    let sentences: Vec<&str> =
+        film.overview.split_inclusive(['.', '!', '?']).map(str::trim).filter(|part| part.len() > 3).collect();
+    if sentences.len() < 3 {
+        return None;
+    }
+    // Any sentence, the same one every time.
+    let mixed =
+        film.id.bytes().fold(seed, |mixed, byte| (mixed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let chosen = (mixed >> 33) as usize % sentences.len();
+    let sentence = sentences[chosen];
+    let record = record(film);
+    let at = record.find(sentence)?;
+    Some((sentence.to_owned(), format!("{} {}", &record[..at], &record[at + sentence.len()..])))
+}
+
+fn read_texts(path: &Path) -> Result<Vec<(String, String)>, PipelineError> {
+    let reader = open_decompressed(path).map_err(ArtifactError::io("open", path))?;
+    let mut texts = Vec::new();
+    for line in reader.lines() {
+        let line = line.map_err(ArtifactError::io("read", path))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let parsed: Result<TextLine, _> = serde_json::from_str(&line);
+        let TextLine { film_id, text } =
+            parsed.map_err(|error| ArtifactError::io("read", path)(std::io::Error::other(error)))?;
+        texts.push((film_id, text));
+    }
+    Ok(texts)
+}
+
+/// A picture of the space: films of the most frequent genres in two dimensions.
+///
+/// Films with one genre among the `n_genres` most frequent ones are shown, at most `per_genre` of each,
+/// by the first two principal components of the genres' means: the plane in which the means lie
+/// furthest apart. Genres differ by marker and colour, and their names stand at their medians. Returns how
+/// many films are shown.
+///
+/// # Errors
+/// [`PipelineError`] if there is no film to show or files cannot be read or written.
+pub fn plot_space(
+    encoder: &StaticEncoder,
+    films: &[Film],
+    n_genres: usize,
+    per_genre: usize,
+    path: &Path,
+) -> Result<usize, PipelineError> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    films.iter().flat_map(|film| &film.genres).for_each(|genre| *counts.entry(genre).or_default() += 1);
+    let mut genres: Vec<(&str, usize)> = counts.into_iter().collect();
+    genres.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    genres.truncate(n_genres.min(COLOURS.len()));
+    let tokenizer = word_tokenizer();
+    let mut shown: Vec<(usize, &Film)> = Vec::new();
+    let mut n_of = vec![0; genres.len()];
+    for film in films {
+        let of: Vec<usize> =
+            (0..genres.len()).filter(|&at| film.genres.iter().any(|genre| genre == genres[at].0)).collect();
+        if let [genre] = of[..]
+            && n_of[genre] < per_genre
+            && film.overview.len() > 100
+        {
+            n_of[genre] += 1;
+            shown.push((genre, film));
+        }
+    }
+    if shown.len() < 2 {
+        return Err(WordVecError::Empty.into());
+    }
+    let dim = encoder.dim();
+    let mut rows = vec![0.0_f32; shown.len() * dim];
+    rows.par_chunks_mut(dim).zip(&shown).for_each(|(row, (_, film))| {
+        // The overview alone: the record names the genres.
+        encoder.encode_bag(&bag_of(encoder, tokenizer, &film.overview), Side::Document, row);
+    });
+    let axes =
+        axes_between(&rows, dim, &shown.iter().map(|(genre, _)| *genre).collect::<Vec<_>>(), genres.len());
+    let points: Vec<(usize, f64, f64)> = shown
+        .iter()
+        .zip(rows.chunks_exact(dim))
+        .map(|((genre, _), row)| {
+            let along = |axis: &[f64]| row.iter().zip(axis).map(|(x, a)| f64::from(*x) * a).sum::<f64>();
+            (*genre, along(&axes[0]), along(&axes[1]))
+        })
+        .collect();
+    let names: Vec<&str> = genres.iter().map(|(name, _)| *name).collect();
+    let svg =
+        draw(&points, &names).map_err(|what| ArtifactError::io("draw", path)(std::io::Error::other(what)))?;
+    write_bytes(path, svg.as_bytes())?;
+    Ok(shown.len())
+}
+
+/// First two principal components of the groups' means, `[2][dim]`, of length 1.
+fn axes_between(rows: &[f32], dim: usize, group: &[usize], n_groups: usize) -> [Vec<f64>; 2] {
+    let mut means = vec![vec![0.0; dim]; n_groups];
+    let mut counts = vec![0.0_f64; n_groups];
+    for (row, &of) in rows.chunks_exact(dim).zip(group) {
+        means[of].iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+        counts[of] += 1.0;
+    }
+    means.iter_mut().zip(&counts).for_each(|(mean, n)| mean.iter_mut().for_each(|x| *x /= n.max(1.0)));
+    let centre: Vec<f64> =
+        (0..dim).map(|d| means.iter().map(|mean| mean[d]).sum::<f64>() / n_groups as f64).collect();
+    means.iter_mut().for_each(|mean| mean.iter_mut().zip(&centre).for_each(|(x, c)| *x -= c));
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+    let mut axes: Vec<Vec<f64>> = Vec::new();
+    for _ in 0..2 {
+        let mut axis: Vec<f64> = (0..dim).map(|d| 1.0 + (d as f64 * 0.618_033_988_75).fract()).collect();
+        for _ in 0..100 {
+            let mut next = vec![0.0; dim];
+            for mean in &means {
+                let along = dot(mean, &axis);
+                next.iter_mut().zip(mean).for_each(|(x, m)| *x += along * m);
+            }
+            for before in &axes {
+                let along = dot(&next, before);
+                next.iter_mut().zip(before).for_each(|(x, b)| *x -= along * b);
+            }
+            let length = dot(&next, &next).sqrt();
+            if length == 0.0 {
+                break;
+            }
+            axis = next.into_iter().map(|x| x / length).collect();
+        }
+        axes.push(axis);
+    }
+    let second = axes.pop().unwrap_or_default();
+    [axes.pop().unwrap_or_default(), second]
+}
+
+/// Colours that stay apart with the common colour-vision deficiencies (Okabe and Ito, 2008).
+const COLOURS: [RGBColor; 8] = [
+    RGBColor(0, 0, 0),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(120, 120, 120),
+];
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn draw(points: &[(usize, f64, f64)], names: &[&str]) -> Result<String, String> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (1100, 800)).into_drawing_area();
+        try_draw(&area, points, names).map_err(|error| error.to_string())?;
+    }
+    Ok(svg)
+}
+
+fn try_draw<B: DrawingBackend>(
+    area: &DrawingArea<B, plotters::coord::Shift>,
+    points: &[(usize, f64, f64)],
+    names: &[&str],
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    crate::eval::plots::register_fonts();
+    let text = |size: i32| ("sans-serif", size).into_font().color(&BLACK);
+    area.fill(&WHITE)?;
+    area.draw_text("Films by what their overviews say, coloured by genre", &text(24), (30, 12))?;
+    let note = format!(
+        "{} films of one of these genres each; plane in which the genres' means lie furthest apart",
+        points.len()
+    );
+    area.draw_text(&note, &text(14), (30, 44))?;
+    let range = |values: Vec<f64>| {
+        let (low, high) =
+            values.iter().fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
+        let margin = (high - low).max(1e-9) * 0.04;
+        low - margin..high + margin
+    };
+    let (left, legend) = area.margin(72, 16, 16, 16).split_horizontally(900);
+    let chart = ChartBuilder::on(&left).build_cartesian_2d(
+        range(points.iter().map(|point| point.1).collect()),
+        range(points.iter().map(|point| point.2).collect()),
+    )?;
+    left.draw(&PathElement::new([(0, 0), (899, 0), (899, 711), (0, 711), (0, 0)], RGBColor(190, 190, 190)))?;
+    for &(genre, x, y) in points {
+        let place = chart.backend_coord(&(x, y));
+        mark(area, genre, place, COLOURS[genre].mix(0.55).to_rgba())?;
+    }
+    let mut placed: Vec<(i32, i32, i32)> = Vec::new();
+    for (genre, name) in names.iter().enumerate() {
+        let of = |value: fn(&(usize, f64, f64)) -> f64| {
+            median(points.iter().filter(|point| point.0 == genre).map(value).collect())
+        };
+        let (x, y) = chart.backend_coord(&(of(|point| point.1), of(|point| point.2)));
+        let half = 5 * name.chars().count() as i32 + 6;
+        // A name that would cover another stands below it.
+        let mut y = y;
+        while placed
+            .iter()
+            .any(|&(other_x, other_y, other)| (x - other_x).abs() < half + other && (y - other_y).abs() < 26)
+        {
+            y += 27;
+        }
+        placed.push((x, y, half));
+        let corners = [(x - half, y - 12), (x + half, y + 12)];
+        area.draw(&Rectangle::new(corners, WHITE.mix(0.85).filled()))?;
+        area.draw(&Rectangle::new(corners, COLOURS[genre].stroke_width(2)))?;
+        area.draw_text(name, &text(17), (x - half + 6, y - 9))?;
+        let at = 20 + 28 * genre as i32;
+        let (base_x, base_y) = legend.get_base_pixel();
+        mark(area, genre, (base_x + 16, base_y + at), COLOURS[genre].to_rgba())?;
+        legend.draw_text(name, &text(15), (30, at - 9))?;
+    }
+    area.present()
+}
+
+/// Markers differ by shape as well as by colour.
+fn mark<B: DrawingBackend>(
+    area: &DrawingArea<B, plotters::coord::Shift>,
+    genre: usize,
+    (x, y): (i32, i32),
+    colour: RGBAColor,
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    match genre % 4 {
+        0 => area.draw(&Circle::new((x, y), 3, colour.filled())),
+        1 => area.draw(&Rectangle::new([(x - 3, y - 3), (x + 3, y + 3)], colour.filled())),
+        2 => area.draw(&TriangleMarker::new((x, y), 5, colour.filled())),
+        _ => area.draw(&Cross::new((x, y), 3, colour.stroke_width(1))),
+    }
+}
+
+/// Opens the encoder of a working folder.
+///
+/// # Errors
+/// [`PipelineError`] if it is missing or damaged.
+pub fn open(workspace: &Workspace) -> Result<StaticEncoder, PipelineError> {
+    let path = encoder_path(workspace);
+    let bytes = crate::artifact::read_bytes(&path, "titlecard train encoder")?;
+    Ok(StaticEncoder::from_bytes(&bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::silent;
+    use crate::sample;
+
+    #[test]
+    fn the_encoder_of_the_sample_is_trained_saved_opened_and_drawn() {
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = Workspace::new(folder.path());
+        let mut films = Vec::new();
+        let options = crate::catalogue::ReadOptions::default();
+        sample::read_films(&options, &mut |film| {
+            films.push(film);
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+        let queries = sample::queries().unwrap();
+        let settings = EncoderSettings {
+            n_buckets: 256,
+            training: EncoderConfig {
+                epochs: 2,
+                batch: 32,
+                random_negatives: 32,
+                ..EncoderSettings::default().training
+            },
+            ..EncoderSettings::default()
+        };
+        let config = Config::default();
+        let summary = train(&workspace, &config, &films, &queries, &settings, &mut silent).unwrap();
+        assert!(summary.n_questions > 20 && summary.n_pairs > summary.n_questions, "{summary:?}");
+        assert!(summary.n_films < films.len(), "films of other splits take no part");
+        let encoder = open(&workspace).unwrap();
+        assert_eq!(encoder.dims(), summary.dims);
+        let path = folder.path().join("space.svg");
+        let n_shown = plot_space(&encoder, &films, 6, 100, &path).unwrap();
+        let svg = std::fs::read_to_string(&path).unwrap();
+        assert!(n_shown > 50 && svg.contains("coloured by genre"), "{n_shown} films");
+    }
+
+    #[test]
+    fn a_sentence_is_cut_out_of_the_record() {
+        let overview = "A man walks. He finds a red balloon! Does it follow him home?";
+        let film = Film {
+            id: "5".to_owned(),
+            title: "Balloon".to_owned(),
+            overview: overview.to_owned(),
+            tags: format!("{overview} Drama"),
+            ..Film::default()
+        };
+        let (sentence, rest) = sentence_and_rest(&film, 1).unwrap();
+        assert!(overview.contains(&sentence) && !rest.contains(&sentence));
+        assert!(rest.starts_with("Balloon") && rest.ends_with("Drama"));
+        assert!(sentence_and_rest(&Film { overview: "One. Two.".to_owned(), ..film }, 1).is_none());
+    }
+}
