@@ -213,7 +213,11 @@ mod tests {
                 assert_eq!(n_known[at] as usize, case.n_known, "`{}`", case.text);
                 for (found, expected) in rows.row(at).iter().zip(expected(case)) {
                     let name = pooling.name();
-                    assert!((found - expected).abs() < 1e-5, "{name} of `{}`: {found}, expected {expected}", case.text);
+                    assert!(
+                        (found - expected).abs() < 1e-5,
+                        "{name} of `{}`: {found}, expected {expected}",
+                        case.text
+                    );
                 }
             }
         }

@@ -104,7 +104,8 @@ impl Metric {
             Self::L2 => -sum_of(prediction, title, |a, b| (a - b) * (a - b)).sqrt(),
             Self::Cosine => {
                 let dot = sum_of(prediction, title, |a, b| a * b);
-                let lengths = sum_of(prediction, prediction, |a, b| a * b) * sum_of(title, title, |a, b| a * b);
+                let lengths =
+                    sum_of(prediction, prediction, |a, b| a * b) * sum_of(title, title, |a, b| a * b);
                 if lengths > 0.0 { dot / lengths.sqrt() } else { 0.0 }
             }
         }

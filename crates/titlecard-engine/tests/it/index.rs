@@ -88,7 +88,8 @@ proptest! {
 #[test]
 fn function_words_count_only_where_there_is_nothing_else() {
     let (_folder, index, _) = lexical(&[film(1, "It", "a clown"), film(2, "The Thing", "it is cold")]);
-    let terms = |query: &str| index.parse(query).terms().iter().map(|term| term.word.clone()).collect::<Vec<_>>();
+    let terms =
+        |query: &str| index.parse(query).terms().iter().map(|term| term.word.clone()).collect::<Vec<_>>();
     assert_eq!(terms("Is it the one where they DON'T speak?"), ["one", "speak"]);
     assert_eq!(terms("it"), ["it"]);
     assert_eq!(terms("The It of it"), ["The", "It", "of"]);
