@@ -20,6 +20,7 @@ use wordvec::write::Precision;
 use crate::artifact::{ArtifactError, write_bytes};
 use crate::catalogue::{Film, Split, open_decompressed, split_of};
 use crate::config::Config;
+use crate::eval::plots::COLOURS;
 use crate::eval::queries::Query;
 use crate::pipeline::{PipelineError, Workspace, load_word_vectors};
 use crate::progress::{Interrupted, Progress, Report, tell};
@@ -312,18 +313,6 @@ fn axes_between(rows: &[f32], dim: usize, group: &[usize], n_groups: usize) -> [
     let second = axes.pop().unwrap_or_default();
     [axes.pop().unwrap_or_default(), second]
 }
-
-/// Colours that stay apart with the common colour-vision deficiencies (Okabe and Ito, 2008).
-const COLOURS: [RGBColor; 8] = [
-    RGBColor(0, 0, 0),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(120, 120, 120),
-];
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);

@@ -33,7 +33,7 @@ pub enum PlotError {
 const SIZE: (u32, u32) = (960, 600);
 const FONT: &str = "sans-serif";
 /// Colours that stay apart with the common colour-vision deficiencies (Okabe and Ito, 2008).
-const COLOURS: [RGBColor; 8] = [
+pub(crate) const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 0, 0),
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
