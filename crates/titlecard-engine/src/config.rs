@@ -219,6 +219,9 @@ impl std::fmt::Display for Origin {
     }
 }
 
+/// More threads than any machine of today has cores; a typing mistake shall not start millions.
+const MAX_THREADS: usize = 1024;
+
 /// Builds a [`Config`] from its sources, lowest priority first.
 #[derive(Debug, Clone)]
 pub struct ConfigBuilder {
@@ -381,6 +384,12 @@ impl Config {
         if !self.fusion.is_valid() {
             return Err(invalid(&"`fusion` weights must be at least 0, and one of them above"));
         }
+        if self.run.threads > MAX_THREADS {
+            return Err(invalid(&format!(
+                "`run.threads` is {}, it must be 0 to {MAX_THREADS}",
+                self.run.threads
+            )));
+        }
         if !(1..=crate::index::vectors::MAX_DIM).contains(&self.vectors.dim) {
             return Err(invalid(&format!(
                 "`vectors.dim` is {}, it must be 1 to {}",
@@ -495,6 +504,10 @@ mod tests {
         assert!(message("[run]\nseed = -4").contains("run.seed"));
         assert!(message("[lexical]\nb = 2.0").contains("`lexical.b` is 2; it must be between 0 and 1"));
         assert!(message("[vectors]\ndim = 0").contains("`vectors.dim` is 0"));
+        assert!(
+            message("[run]\nthreads = 100000000")
+                .contains("`run.threads` is 100000000, it must be 0 to 1024")
+        );
         assert!(message("[text]\nmode = \"loud\"").contains("text.mode"));
         assert!(message("[run").contains("is not valid TOML"));
         let missing = ConfigBuilder::default().file(Path::new("/nowhere/titlecard.toml")).unwrap_err();

@@ -40,8 +40,13 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
     /// Exit with 1 if the hybrid's Precision@10 is below X in any task
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = precision)]
     min_p10: Option<f64>,
+}
+
+fn precision(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "expected a number from 0 to 1".to_owned())?;
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("expected a number from 0 to 1".to_owned()) }
 }
 
 /// Tasks.

@@ -1,7 +1,7 @@
 //! `titlecard search`: films that fit a description, with where each score came from.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, IsTerminal, Read, stdin};
+use std::io::{IsTerminal, Read, stdin};
 
 use serde::Serialize;
 use titlecard_engine::pipeline;
@@ -71,8 +71,13 @@ fn read_queries(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
             anyhow::bail!("no query; write `titlecard search \"your description\"`, or pipe one in")
         }
         _ if arguments.lines => {
-            let lines = stdin().lock().lines().collect::<Result<Vec<_>, _>>()?;
-            Ok(lines.into_iter().filter(|line| !line.trim().is_empty()).collect())
+            let mut bytes = Vec::new();
+            stdin().lock().read_to_end(&mut bytes)?;
+            let text = String::from_utf8_lossy(&bytes);
+            let queries: Vec<String> =
+                text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+            anyhow::ensure!(!queries.is_empty(), "there is no query on stdin; write one a line");
+            Ok(queries)
         }
         _ => {
             let mut bytes = Vec::new();
@@ -106,7 +111,8 @@ pub(crate) fn show(query: &str, answer: &Answer, json: bool) -> anyhow::Result<(
         writeln!(text, "     score {:.3} = {}", hit.score, parts.join(" + "))?;
         // The telling words, as the person wrote them; "the" and "a" add next to nothing.
         let mut words: Vec<&str> = Vec::new();
-        for found in hit.matches.iter().filter(|found| !is_stop_word(&found.word)) {
+        let only_stop_words = hit.matches.iter().all(|found| is_stop_word(&found.word));
+        for found in hit.matches.iter().filter(|found| only_stop_words || !is_stop_word(&found.word)) {
             if !words.contains(&found.word.as_str()) {
                 words.push(&found.word);
             }

@@ -112,11 +112,11 @@ pub(crate) struct PlotArguments {
     /// The SVG file to write
     to: PathBuf,
     /// Genres to show, the most frequent ones, at most 8
-    #[arg(long, value_name = "N", default_value_t = 7)]
-    genres: usize,
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=8), value_name = "N", default_value_t = 7)]
+    genres: u8,
     /// Films of a genre to show, at most
-    #[arg(long, value_name = "N", default_value_t = 300)]
-    films: usize,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..), value_name = "N", default_value_t = 300)]
+    films: u32,
 }
 
 /// Encoder.
@@ -289,8 +289,13 @@ fn plot(arguments: &PlotArguments, session: &SessionArguments) -> anyhow::Result
     let session = Session::open(session, ".", &[])?;
     let catalogue = pipeline::load_films(&session.workspace)?;
     let encoder = encoder::open(&session.workspace)?;
-    let n =
-        encoder::plot_space(&encoder, catalogue.films(), arguments.genres, arguments.films, &arguments.to)?;
+    let n = encoder::plot_space(
+        &encoder,
+        catalogue.films(),
+        usize::from(arguments.genres),
+        arguments.films as usize,
+        &arguments.to,
+    )?;
     session.say(&format!("{n} films: `{}`", arguments.to.display()));
     Ok(Outcome::Done)
 }

@@ -71,6 +71,31 @@ fn search_takes_a_query_from_the_argument_or_from_stdin() {
 }
 
 #[test]
+fn odd_input_is_answered() {
+    use std::io::Write;
+    let mut child = command(folder(), &["search", "--lines", "-k", "1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"a shark at the beach\n\xff\xfe\nsamurai\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).matches("  1. ").count(),
+        2,
+        "bytes that are no text cost one line"
+    );
+    let nothing = run(folder(), &["search", "--lines"]).expect(2);
+    assert!(nothing.stderr.contains("there is no query on stdin"), "{}", nothing.stderr);
+    let only_stop_words = run(folder(), &["search", "the of and", "-k", "1"]).expect(0);
+    assert!(only_stop_words.stdout.contains("words: "), "{}", only_stop_words.stdout);
+    let long = "shark ".repeat(20_000);
+    assert!(run_with_input(folder(), &["search", "-"], &long).expect(0).stdout.contains("Jaws"));
+}
+
+#[test]
 fn json_hits_add_up() {
     let json = run(folder(), &["search", "samurai defend a village", "--json", "-k", "7"]).expect(0);
     let hits: Vec<serde_json::Value> =
@@ -121,6 +146,7 @@ fn eval_compares_with_a_bound() {
     let report: serde_json::Value = serde_json::from_str(&good.stdout).unwrap();
     assert_eq!(report["n_candidates"], 414);
     assert!(report["methods"].as_array().unwrap().len() >= 6);
+    assert!(run(folder(), &["eval", "--min-p10", "nan"]).expect(2).stderr.contains("a number from 0 to 1"));
     // Precision@10 cannot be above its ceiling of 0.1.
     let bad = run(folder(), &["eval", "--task", "known-item", "--min-p10", "0.11"]).expect(1);
     assert!(bad.stderr.contains("Precision@10 is"), "{}", bad.stderr);

@@ -223,16 +223,21 @@ fn draw_marker<B: DrawingBackend>(
             area.draw(&Rectangle::new(corners, inside))?;
             area.draw(&Rectangle::new(corners, style))
         }
-        2 => {
-            area.draw(&TriangleMarker::new((x, y), 7, inside))?;
-            area.draw(&TriangleMarker::new((x, y), 7, style))
-        }
-        _ => {
-            let corners = vec![(x, y - 7), (x + 7, y), (x, y + 7), (x - 7, y)];
-            area.draw(&Polygon::new(corners.clone(), inside))?;
-            area.draw(&PathElement::new([corners.clone(), vec![corners[0]]].concat(), style))
-        }
+        2 => draw_outlined(area, &[(x, y - 7), (x + 6, y + 4), (x - 6, y + 4)], inside, style),
+        _ => draw_outlined(area, &[(x, y - 7), (x + 7, y), (x, y + 7), (x - 7, y)], inside, style),
     }
+}
+
+/// Fills a polygon, then draws its outline.
+fn draw_outlined<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    corners: &[(i32, i32)],
+    inside: ShapeStyle,
+    outline: ShapeStyle,
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    area.draw(&Polygon::new(corners.to_vec(), inside))?;
+    let closed = [corners, &corners[..1]].concat();
+    area.draw(&PathElement::new(closed, outline))
 }
 
 /// Makes the embedded font the one of all plots.
