@@ -22,6 +22,7 @@ use crate::catalogue::{Film, Split, open_decompressed, split_of};
 use crate::config::Config;
 use crate::eval::plots::COLOURS;
 use crate::eval::queries::Query;
+use crate::eval::tasks::EvalError;
 use crate::pipeline::{PipelineError, Workspace, load_word_vectors};
 use crate::progress::{Interrupted, Progress, Report, tell};
 use crate::text::{Tokenizer, TokenizerConfig};
@@ -91,7 +92,8 @@ struct TextLine {
 /// Trains an encoder from the word vectors of the working folder and saves it.
 ///
 /// # Errors
-/// [`PipelineError`] if files are missing or damaged, no film is in the train split, or it was stopped.
+/// [`PipelineError`] if files are missing or damaged, no film is in the train split, none of the queries
+/// given can be used, or it was stopped.
 pub fn train(
     workspace: &Workspace,
     config: &Config,
@@ -124,6 +126,13 @@ pub fn train(
             let pair = Pair { query: bag(&query.text), document, negatives: Vec::new() };
             pairs.extend(std::iter::repeat_n(pair, settings.question_copies));
         }
+    }
+    if !queries.is_empty() && n_questions == 0 {
+        let why = format!(
+            "none of the {} given asks for a training film of this catalogue; check `film_id` and `split` in the file",
+            queries.len()
+        );
+        return Err(EvalError::NoQuery { why }.into());
     }
     for film in &in_train {
         if let Some((sentence, rest)) = sentence_and_rest(film, config.run.seed) {
@@ -440,6 +449,9 @@ mod tests {
             ..EncoderSettings::default()
         };
         let config = Config::default();
+        let unknown = [Query { film_id: "no such film".to_owned(), ..queries[0].clone() }];
+        let error = train(&workspace, &config, &films, &unknown, &settings, &mut silent).unwrap_err();
+        assert!(error.to_string().contains("none of the 1 given asks for a training film"), "{error}");
         let summary = train(&workspace, &config, &films, &queries, &settings, &mut silent).unwrap();
         assert!(summary.n_questions > 20 && summary.n_pairs > summary.n_questions, "{summary:?}");
         assert!(summary.n_films < films.len(), "films of other splits take no part");

@@ -27,7 +27,7 @@ use crate::text::Tokenizer;
 #[non_exhaustive]
 pub enum EvalError {
     /// No query is left to ask.
-    #[error("no query to evaluate on: {why}")]
+    #[error("no query can be used: {why}")]
     NoQuery {
         /// Why all were left out.
         why: String,
