@@ -12,6 +12,9 @@
 pub mod catalogue;
 pub mod text;
 
+pub mod graph;
+pub mod query;
+
 pub mod embedding;
 pub mod encoder;
 pub mod regressor;
