@@ -221,7 +221,7 @@ impl Manifest {
     /// Name of the format.
     pub const FORMAT: &'static str = "titlecard-index";
     /// Version written by this release.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
     const COMMAND: &'static str = "titlecard index";
 
     /// Reads and checks the manifest at `path`.
@@ -307,7 +307,7 @@ mod tests {
         let path = folder.path().join("manifest.json");
         write_bytes(&path, br#"{"format":"titlecard-index","format_version":99}"#).unwrap();
         let error = Manifest::read(&path).unwrap_err();
-        assert!(matches!(error, ArtifactError::Version { found: 99, expected: 1, .. }), "{error}");
+        assert!(matches!(error, ArtifactError::Version { found: 99, expected: Manifest::VERSION, .. }), "{error}");
         write_bytes(&path, br#"{"format":"other","format_version":1}"#).unwrap();
         assert!(matches!(Manifest::read(&path), Err(ArtifactError::Damaged { .. })));
         write_bytes(&path, b"not json").unwrap();

@@ -119,6 +119,10 @@ pub struct CatalogueConfig {
     pub limit: usize,
     /// Keep films marked as adult.
     pub keep_adult: bool,
+    /// Files whose plots, votes, languages and years are joined to the films by id.
+    pub join: Vec<String>,
+    /// Whether films that only a joined file knows are added, if it tells their plot.
+    pub join_adds: bool,
 }
 
 /// How text is cut into words.

@@ -40,6 +40,10 @@ pub struct EncoderSettings {
     pub rounds: usize,
     /// File with more texts about films: JSON lines with `film_id` and `text`.
     pub texts: Option<PathBuf>,
+    /// Word vectors to start from, instead of those of the working folder.
+    pub start: Option<PathBuf>,
+    /// Encoders trained besides, each without the films of one fold.
+    pub folds: usize,
 }
 
 impl Default for EncoderSettings {
@@ -51,7 +55,7 @@ impl Default for EncoderSettings {
             dropout: 0.5,
             ..EncoderConfig::default()
         };
-        Self { training, n_buckets: 1 << 16, question_copies: 4, rounds: 1, texts: None }
+        Self { training, n_buckets: 1 << 16, question_copies: 4, rounds: 1, texts: None, start: None, folds: 0 }
     }
 }
 
@@ -91,6 +95,10 @@ struct TextLine {
 
 /// Trains an encoder from the word vectors of the working folder and saves it.
 ///
+/// With folds, as many more encoders are trained, each without the films of one fold: what such an
+/// encoder says of a question about a film of its fold is as honest as what the encoder says of a question
+/// nobody has seen, so that a ranker can be trained on it ([`fold_path`], [`fold_of`]).
+///
 /// # Errors
 /// [`PipelineError`] if files are missing or damaged, no film is in the train split, none of the queries
 /// given can be used, or it was stopped.
@@ -102,92 +110,194 @@ pub fn train(
     settings: &EncoderSettings,
     report: &mut Report<'_>,
 ) -> Result<EncoderSummary, PipelineError> {
-    let tokenizer = word_tokenizer();
-    let (vectors, origin) = load_word_vectors(workspace, config)?;
-    tracing::info!(from = origin, n_words = vectors.len(), "encoder starts from word vectors");
-    let dims: Vec<usize> =
-        SHORTER.into_iter().filter(|dim| *dim < vectors.dim()).chain([vectors.dim()]).collect();
-    let mut encoder = StaticEncoder::new(&vectors, &dims, settings.n_buckets, config.run.seed)?;
-    let bag = |text: &str| bag_of(&encoder, tokenizer, text);
-
-    let in_train: Vec<&Film> =
-        films.iter().filter(|film| split_of(&film.id, &config.split) == Split::Train).collect();
-    tell(report, "counting words of films", 0, in_train.len(), "")?;
-    let mut documents: Vec<TokenBag> = in_train.par_iter().map(|film| bag(&record(film))).collect();
-    let number: HashMap<&str, u32> =
-        in_train.iter().enumerate().map(|(at, film)| (film.id.as_str(), at as u32)).collect();
-
-    let mut pairs = Vec::new();
-    let mut n_questions = 0;
-    for query in queries {
-        let usable = query.split.is_none_or(|split| split == Split::Train);
-        if let (true, Some(&document)) = (usable, number.get(query.film_id.as_str())) {
-            n_questions += 1;
-            let pair = Pair { query: bag(&query.text), document, negatives: Vec::new() };
-            pairs.extend(std::iter::repeat_n(pair, settings.question_copies));
-        }
-    }
-    if !queries.is_empty() && n_questions == 0 {
-        let why = format!(
-            "none of the {} given asks for a training film of this catalogue; check `film_id` and `split` in the file",
-            queries.len()
-        );
-        return Err(EvalError::NoQuery { why }.into());
-    }
-    for film in &in_train {
-        if let Some((sentence, rest)) = sentence_and_rest(film, config.run.seed) {
-            let (query, document) = (bag(&sentence), bag(&rest));
-            if query.len() >= LEAST_TOKENS.0 && document.len() >= LEAST_TOKENS.1 {
-                pairs.push(Pair { query, document: documents.len() as u32, negatives: Vec::new() });
-                documents.push(document);
-            }
-        }
-    }
-    if let Some(path) = &settings.texts {
-        for (film_id, text) in read_texts(path)? {
-            if let Some(&document) = number.get(film_id.as_str()) {
-                pairs.push(Pair { query: bag(&text), document, negatives: Vec::new() });
-            }
-        }
-    }
-    let n_pairs = pairs.len();
-    let of_films: Vec<u32> = (0..in_train.len() as u32).collect();
-    for round in 0..settings.rounds as u64 {
-        if round > 0 && settings.training.hard_negatives > 0 {
-            tell(report, "looking for hard negatives", 0, n_pairs, "")?;
-            let found = hard_negatives(&encoder, &documents, &of_films, &pairs, PASSED_OVER, 30);
-            pairs.iter_mut().zip(found).for_each(|(pair, negatives)| pair.negatives = negatives);
-        }
-        let training = EncoderConfig { seed: config.run.seed + round, ..settings.training.clone() };
-        train_encoder(&mut encoder, &documents, &pairs, &training, &mut |state| {
-            let note = format!("loss {:.3}", state.loss);
-            let (done, total) = (state.steps_done as u64, state.steps_total as u64);
-            report(&Progress { step: "training the encoder", done, total, note: &note })
-        })
-        .map_err(|error| match error {
-            WordVecError::Interrupted => Interrupted { step: "training the encoder" }.into(),
-            error => PipelineError::from(error),
-        })?;
-    }
+    let vectors = match &settings.start {
+        Some(path) => wordvec::read::read_path(path, &wordvec::read::ReadOptions::default())?.0,
+        None => load_word_vectors(workspace, config)?.0,
+    };
+    let texts = settings.texts.as_deref().map(read_texts).transpose()?.unwrap_or_default();
     let path = encoder_path(workspace);
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(ArtifactError::io("create folder", folder))?;
     }
+    let material = Material { config, films, queries, texts: &texts, settings, vectors: &vectors };
+    for fold in 0..settings.folds {
+        let (encoder, _) = material.train(Some((fold, settings.folds)), report)?;
+        encoder.save(&fold_path(workspace, fold), Precision::F16)?;
+    }
+    let (encoder, summary) = material.train(None, report)?;
     encoder.save(&path, Precision::F16)?;
-    Ok(EncoderSummary { n_films: in_train.len(), n_questions, n_pairs, dims, path })
+    Ok(EncoderSummary { path, ..summary })
+}
+
+/// Fold of a film, of `n_folds`; fixed by its id.
+pub fn fold_of(film_id: &str, n_folds: usize) -> usize {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    hash.update(b"titlecard-fold:");
+    hash.update(film_id.as_bytes());
+    usize::from(hash.finalize()[0]) % n_folds.max(1)
+}
+
+/// Where the encoder is that was trained without the films of a fold.
+pub fn fold_path(workspace: &Workspace, fold: usize) -> PathBuf {
+    workspace.root().join(format!("models/encoder-fold-{fold}.tcse"))
+}
+
+/// Everything an encoder is trained from.
+struct Material<'a> {
+    config: &'a Config,
+    films: &'a [Film],
+    queries: &'a [Query],
+    texts: &'a [(String, String)],
+    settings: &'a EncoderSettings,
+    vectors: &'a wordvec::WordVectors,
+}
+
+impl Material<'_> {
+    /// Trains one encoder, without the films of a fold (its number, and how many there are).
+    fn train(
+        &self,
+        left_out: Option<(usize, usize)>,
+        report: &mut Report<'_>,
+    ) -> Result<(StaticEncoder, EncoderSummary), PipelineError> {
+        let Self { config, films, queries, settings, vectors, .. } = self;
+        let tokenizer = word_tokenizer();
+        let dims: Vec<usize> =
+            SHORTER.into_iter().filter(|dim| *dim < vectors.dim()).chain([vectors.dim()]).collect();
+        let mut encoder = StaticEncoder::new(vectors, &dims, settings.n_buckets, config.run.seed)?;
+        let bag = |text: &str| bag_of(&encoder, tokenizer, text);
+
+        let takes_part = |film: &&Film| {
+            split_of(&film.id, &config.split) == Split::Train
+                && left_out.is_none_or(|(fold, n_folds)| fold_of(&film.id, n_folds) != fold)
+        };
+        let in_train: Vec<&Film> = films.iter().filter(takes_part).collect();
+        tell(report, "counting words of films", 0, in_train.len(), "")?;
+        let mut documents: Vec<TokenBag> = in_train.par_iter().map(|film| bag(&record(film))).collect();
+        let number: HashMap<&str, u32> =
+            in_train.iter().enumerate().map(|(at, film)| (film.id.as_str(), at as u32)).collect();
+
+        let mut pairs = Vec::new();
+        let mut add = |query: TokenBag, document: u32| pairs.push(Pair { query, document, negatives: Vec::new() });
+        let mut n_questions = 0;
+        for query in *queries {
+            let usable = query.split.is_none_or(|split| split == Split::Train);
+            if let (true, Some(&document)) = (usable, number.get(query.film_id.as_str())) {
+                n_questions += 1;
+                let question = bag(&query.text);
+                for _ in 0..settings.question_copies {
+                    add(question.clone(), document);
+                }
+                for piece in pieces(&in_train[document as usize].plot, PIECES_OF_ANSWER) {
+                    add(question.clone(), documents.len() as u32);
+                    documents.push(bag(piece));
+                }
+            }
+        }
+        if !queries.is_empty() && n_questions == 0 {
+            let why = format!(
+                "none of the {} given asks for a training film of this catalogue; check `film_id` and `split` in \
+                 the file",
+                queries.len()
+            );
+            return Err(EvalError::NoQuery { why }.into());
+        }
+        for (film, at) in in_train.iter().zip(0_u32..) {
+            if let Some((sentence, rest)) = sentence_and_rest(film, config.run.seed) {
+                let (query, document) = (bag(&sentence), bag(&rest));
+                if query.len() >= LEAST_TOKENS.0 && document.len() >= LEAST_TOKENS.1 {
+                    add(query, documents.len() as u32);
+                    documents.push(document);
+                }
+            }
+            for piece in pieces(&film.plot, PIECES_OF_PLOT) {
+                add(bag(piece), at);
+            }
+        }
+        for (film_id, text) in self.texts {
+            if let Some(&document) = number.get(film_id.as_str()) {
+                add(bag(text), document);
+            }
+        }
+        let n_pairs = pairs.len();
+        let of_films: Vec<u32> = (0..in_train.len() as u32).collect();
+        let step = match left_out {
+            Some(_) => "training the encoder of a fold",
+            None => "training the encoder",
+        };
+        for round in 0..settings.rounds as u64 {
+            if round > 0 && settings.training.hard_negatives > 0 {
+                tell(report, "looking for hard negatives", 0, n_pairs, "")?;
+                let found = hard_negatives(&encoder, &documents, &of_films, &pairs, PASSED_OVER, 30);
+                pairs.iter_mut().zip(found).for_each(|(pair, negatives)| pair.negatives = negatives);
+            }
+            let training = EncoderConfig { seed: config.run.seed + round, ..settings.training.clone() };
+            train_encoder(&mut encoder, &documents, &pairs, &training, &mut |state| {
+                let note = format!("loss {:.3}", state.loss);
+                let (done, total) = (state.steps_done as u64, state.steps_total as u64);
+                report(&Progress { step, done, total, note: &note })
+            })
+            .map_err(|error| match error {
+                WordVecError::Interrupted => Interrupted { step: "training the encoder" }.into(),
+                error => PipelineError::from(error),
+            })?;
+        }
+        let n_films = in_train.len();
+        Ok((encoder, EncoderSummary { n_films, n_questions, n_pairs, dims, path: PathBuf::new() }))
+    }
+}
+
+/// Pieces of a plot paired with the record of its film, and with every question about it.
+const PIECES_OF_PLOT: usize = 3;
+const PIECES_OF_ANSWER: usize = 2;
+/// Length of a piece, in bytes: some 40 to 120 words.
+const PIECE_BYTES: (usize, usize) = (220, 700);
+
+/// At most `most` pieces of a text, evenly spread, each of whole words; none of a text too short for one.
+fn pieces(text: &str, most: usize) -> Vec<&str> {
+    if text.len() < PIECE_BYTES.0 {
+        return Vec::new();
+    }
+    let n = (text.len() / PIECE_BYTES.1).clamp(1, most);
+    let bound = |at: usize| {
+        let mut at = at.min(text.len());
+        while at < text.len() && !text[..at].ends_with(' ') {
+            // Forward to the next word, over whole characters.
+            at += 1;
+            while !text.is_char_boundary(at) {
+                at += 1;
+            }
+        }
+        at
+    };
+    (0..n)
+        .map(|piece| {
+            let mut start = text.len() * piece / n;
+            while !text.is_char_boundary(start) {
+                start += 1;
+            }
+            let start = if start == 0 { 0 } else { bound(start) };
+            let mut end = (start + PIECE_BYTES.1).min(text.len());
+            while !text.is_char_boundary(end) {
+                end += 1;
+            }
+            text[start..bound(end)].trim()
+        })
+        .filter(|piece| piece.len() >= PIECE_BYTES.0 / 2)
+        .collect()
 }
 
 /// The tokenizer of everything the encoder reads: all words, unstemmed, since it learns their weights.
-fn word_tokenizer() -> Tokenizer {
+pub(crate) fn word_tokenizer() -> Tokenizer {
     Tokenizer::new(TokenizerConfig::default())
 }
 
-fn bag_of(encoder: &StaticEncoder, tokenizer: Tokenizer, text: &str) -> TokenBag {
+pub(crate) fn bag_of(encoder: &StaticEncoder, tokenizer: Tokenizer, text: &str) -> TokenBag {
     encoder.bag(tokenizer.tokens(text).iter().map(String::as_str))
 }
 
 /// Text of a film that is searched.
-fn record(film: &Film) -> String {
+pub(crate) fn record(film: &Film) -> String {
     format!("{}. {}", film.title, film.tags)
 }
 

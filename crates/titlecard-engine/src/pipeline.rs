@@ -23,13 +23,13 @@ use wordvec::train::{Corpus, SkipGramConfig, train_skip_gram};
 
 use crate::artifact::{ArtifactError, read_bytes, write_atomically, write_bytes};
 use crate::catalogue::{
-    Catalogue, CatalogueError, CleaningReport, Film, FilmWriter, ReadOptions, Split, load_prepared,
+    Catalogue, CatalogueError, CleaningReport, Film, FilmWriter, Joined, ReadOptions, Split, load_prepared,
     read_films, split_of,
 };
 use crate::config::{Config, ConfigError};
 use crate::embedding::{Embedder, EmbeddingError};
 use crate::eval::tasks::{EvalError, NamedRegressor, Tuned};
-use crate::index::{IndexError, SearchIndex, word_tokenizer};
+use crate::index::{Encoded, IndexError, SearchIndex, word_tokenizer};
 use crate::progress::{Interrupted, Progress, Report, tell};
 use crate::regressor::{Regressor, RegressorError, Trained, Trainer, TrainingSet};
 use crate::sample;
@@ -177,8 +177,16 @@ pub fn prepare(
     };
     let target = workspace.films();
     let mut writer = FilmWriter::create(&target)?;
+    let mut joined = Joined::default();
+    for path in &config.catalogue.join {
+        tell(report, "reading files to join", 0, 0, path)?;
+        joined.read(Path::new(path))?;
+    }
     let mut failure = None;
-    let mut on_film = |film: Film| match writer.write(&film) {
+    let mut on_film = |mut film: Film| match writer.write({
+        joined.fill(&mut film);
+        &film
+    }) {
         Ok(()) => ControlFlow::Continue(()),
         Err(error) => {
             failure = Some(error);
@@ -187,7 +195,7 @@ pub fn prepare(
     };
     let mut on_bytes =
         |done: u64, total: u64| report(&Progress { step: "reading catalogue", done, total, note: "" });
-    let cleaning = if config.catalogue.path.is_empty() {
+    let mut cleaning = if config.catalogue.path.is_empty() {
         sample::read_films(&options, &mut on_film)?
     } else {
         read_films(Path::new(&config.catalogue.path), &options, &mut on_film, &mut on_bytes)?
@@ -195,7 +203,13 @@ pub fn prepare(
     if let Some(error) = failure {
         return Err(error.into());
     }
+    if config.catalogue.join_adds {
+        for film in joined.remaining() {
+            writer.write(&film)?;
+        }
+    }
     writer.finish()?;
+    cleaning.joined = joined.reports().to_vec();
     let json = serde_json::to_vec_pretty(&cleaning)
         .map_err(|error| ArtifactError::io("write", &workspace.cleaning())(std::io::Error::other(error)))?;
     write_bytes(&workspace.cleaning(), &json)?;
@@ -449,8 +463,29 @@ pub fn build_index(
         ))
         .into());
     }
-    SearchIndex::build(&workspace.index(), films, &embedder, &regressor, config, report)?;
+    let encoder = if crate::encoder::encoder_path(workspace).exists() {
+        Some(crate::encoder::open(workspace)?)
+    } else {
+        None
+    };
+    SearchIndex::build(&workspace.index(), films, &embedder, &regressor, encoder.as_ref(), config, report)?;
     Ok(())
+}
+
+/// Vectors of all films by the encoders of the folds, in their order; none if none were trained.
+///
+/// # Errors
+/// [`PipelineError`] if a file is damaged.
+pub fn fold_encoders(workspace: &Workspace, films: &[Film]) -> Result<Vec<Encoded>, PipelineError> {
+    let mut folds = Vec::new();
+    loop {
+        let path = crate::encoder::fold_path(workspace, folds.len());
+        if !path.exists() {
+            return Ok(folds);
+        }
+        let encoder = wordvec::encoder::StaticEncoder::open(&path)?;
+        folds.push(Encoded::of_films(encoder, films).map_err(IndexError::from)?);
+    }
 }
 
 /// Opens the index with the weights of the settings.
@@ -483,8 +518,9 @@ impl Tuned {
         format!(
             "# Written by `titlecard train fusion` from {} training queries; titlecard.toml wins over it.\n\
              # MRR among candidates: fields {:.4} before, {:.4} tuned; parts {:.4} before, {:.4} tuned.\n\
-             [lexical.weights]\ntitle = {:?}\ntags = {:?}\noverview = {:?}\npeople = {:?}\nkeywords = {:?}\n\n\
-             [fusion]\nlexical = {:?}\nvectors = {:?}\nregression = {:?}\n",
+             [lexical.weights]\ntitle = {:?}\ntags = {:?}\noverview = {:?}\npeople = {:?}\nkeywords = {:?}\nplot = {:?}\n\n\
+             [fusion]\nlexical = {:?}\nplot = {:?}\nencoder = {:?}\nplot_encoder = {:?}\nvectors = {:?}\n\
+             regression = {:?}\npopularity = {:?}\n",
             self.n_queries,
             self.field_mrr.0,
             self.field_mrr.1,
@@ -495,9 +531,14 @@ impl Tuned {
             fields.overview,
             fields.people,
             fields.keywords,
+            fields.plot,
             parts.lexical,
+            parts.plot,
+            parts.encoder,
+            parts.plot_encoder,
             parts.vectors,
             parts.regression,
+            parts.popularity,
         )
     }
 }

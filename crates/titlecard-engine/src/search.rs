@@ -1,5 +1,6 @@
 //! From a description to films, each with the parts its score is the sum of.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -7,8 +8,8 @@ use serde::Serialize;
 use crate::catalogue::Film;
 use crate::embedding::Pooling;
 use crate::index::lexical::{LexicalConfig, LexicalError, TermMatch};
-use crate::index::{IndexError, SearchIndex};
-use crate::rank::{FusionWeights, PARTS, normalise_lexical, top_k};
+use crate::index::{Encoded, IndexError, SearchIndex};
+use crate::rank::{FusionWeights, N_PARTS, PARTS, normalise_lexical, top_k};
 
 /// Why a search has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +55,7 @@ pub struct Hit {
     /// Sum of the parts' contributions, added in their order.
     pub score: f32,
     /// Where the score came from.
-    pub parts: [Part; 3],
+    pub parts: Vec<Part>,
     /// The words of the query found in the film, the most telling first, with what each adds to BM25
     /// before it is normalised.
     pub matches: Vec<TermMatch>,
@@ -74,26 +75,22 @@ pub struct Answer {
 /// Scores of every film for one query; the arrays are reused from query to query.
 #[derive(Debug, Clone, Default)]
 pub struct Scores {
-    /// BM25 divided by the best film's, `[n_films]`.
-    pub lexical: Vec<f32>,
-    /// Cosine of tags, `[n_films]`.
-    pub vectors: Vec<f32>,
-    /// Cosine of the predicted title, `[n_films]`.
-    pub regression: Vec<f32>,
+    /// One array `[n_films]` a part, in the order of [`PARTS`].
+    pub parts: [Vec<f32>; N_PARTS],
     /// Weighted sum, `[n_films]`.
     pub total: Vec<f32>,
 }
 
 impl Scores {
-    /// The three parts of film `film_idx`, in the order of [`PARTS`].
-    pub fn parts(&self, film_idx: usize) -> [f32; 3] {
-        [self.lexical[film_idx], self.vectors[film_idx], self.regression[film_idx]]
+    /// The parts of film `film_idx`, in the order of [`PARTS`].
+    pub fn parts(&self, film_idx: usize) -> [f32; N_PARTS] {
+        self.parts.each_ref().map(|scores| scores[film_idx])
     }
 }
 
 /// Answers queries over an opened index.
 pub struct Engine {
-    index: SearchIndex,
+    index: Arc<SearchIndex>,
     lexical: LexicalConfig,
     fusion: FusionWeights,
 }
@@ -104,12 +101,17 @@ const MAX_MATCHES: usize = 8;
 impl Engine {
     /// Puts an index and the settings of ranking together.
     pub fn new(index: SearchIndex, lexical: LexicalConfig, fusion: FusionWeights) -> Self {
-        Self { index, lexical, fusion }
+        Self { index: Arc::new(index), lexical, fusion }
     }
 
     /// The index.
     pub fn index(&self) -> &SearchIndex {
         &self.index
+    }
+
+    /// The same engine with other constants and field weights of BM25.
+    pub fn with_lexical(&self, lexical: LexicalConfig) -> Self {
+        Self { index: Arc::clone(&self.index), lexical, fusion: self.fusion }
     }
 
     /// Constants and field weights of BM25.
@@ -147,6 +149,8 @@ impl Engine {
                 weight: weights[i],
                 contribution: contributions[i],
             };
+            // A part of no weight was not computed.
+            let parts = (0..N_PARTS).filter(|&i| weights[i] != 0.0).map(part).collect();
             let mut matches = self.index.lexical.explain(film_idx, &terms, &self.lexical)?;
             matches.sort_by(|a, b| b.score.total_cmp(&a.score));
             matches.truncate(MAX_MATCHES);
@@ -154,7 +158,7 @@ impl Engine {
                 rank: at + 1,
                 film: self.index.lexical.film(film_idx)?,
                 score: scores.total[film_idx],
-                parts: [part(0), part(1), part(2)],
+                parts,
                 matches,
             });
         }
@@ -162,40 +166,79 @@ impl Engine {
         Ok(Answer { hits, n_films: self.index.n_films(), latency_ms })
     }
 
-    /// Scores every film for `query`; answers whether anything in the query is known.
+    /// Scores every film for `query`; answers whether anything in the query is known. Parts of no weight
+    /// stay 0.
     ///
     /// # Errors
     /// [`LexicalError`] if the index cannot be read.
     pub fn score_all(&self, query: &str, scores: &mut Scores) -> Result<bool, LexicalError> {
-        let n = self.index.n_films();
-        for array in [&mut scores.lexical, &mut scores.vectors, &mut scores.regression, &mut scores.total] {
-            array.resize(n, 0.0);
-        }
-        let terms = self.index.lexical.parse(query);
-        self.index.lexical.score_all(&terms, &self.lexical, &mut scores.lexical)?;
-        let best = normalise_lexical(&mut scores.lexical);
+        let wanted = self.fusion.as_array().map(|weight| weight > 0.0);
+        self.score_parts(query, wanted, self.index.encoded.as_ref(), scores)
+    }
 
-        let embedder = &self.index.embedder;
-        let tokens = embedder.tokenizer().tokens(query);
-        let mut vector = vec![0.0; embedder.dim()];
-        let n_known = embedder.embed_tokens(&tokens, Pooling::Sif, &mut vector);
-        self.index.tag_vectors.cosine_all(&vector, &mut scores.vectors);
-        if n_known == 0 {
+    /// [`Engine::score_all`] with the `wanted` parts alone and another encoder than the index's.
+    ///
+    /// # Errors
+    /// [`LexicalError`] if the index cannot be read.
+    pub fn score_parts(
+        &self,
+        query: &str,
+        wanted: [bool; N_PARTS],
+        encoded: Option<&Encoded>,
+        scores: &mut Scores,
+    ) -> Result<bool, LexicalError> {
+        let n_films = self.index.n_films();
+        scores.parts.iter_mut().for_each(|part| part.resize(n_films, 0.0));
+        scores.total.resize(n_films, 0.0);
+        let [lexical, plot, encoder, plot_encoder, vectors, regression, popularity] = &mut scores.parts;
+        let mut is_known = false;
+
+        let terms = self.index.lexical.parse(query);
+        for (scores, is_wanted, fields) in
+            [(lexical, wanted[0], self.lexical.of_records()), (plot, wanted[1], self.lexical.of_plots())]
+        {
+            scores.fill(0.0);
+            if is_wanted && fields.weights.as_array().iter().any(|&weight| weight > 0.0) {
+                self.index.lexical.score_all(&terms, &fields, scores)?;
+                is_known |= normalise_lexical(scores) > 0.0;
+            }
+        }
+        encoder.fill(0.0);
+        plot_encoder.fill(0.0);
+        if let Some(encoded) = encoded.filter(|_| wanted[2] || wanted[3]) {
+            let question = encoded.question(query);
+            is_known |= question.iter().any(|&x| x != 0.0);
+            if wanted[2] {
+                encoded.with_records(&question, encoder);
+            }
+            if wanted[3] {
+                encoded.with_plots(&question, &self.index.facts, plot_encoder);
+            }
+        }
+        vectors.fill(0.0);
+        regression.fill(0.0);
+        if wanted[4] || wanted[5] {
+            let embedder = &self.index.embedder;
+            let tokens = embedder.tokenizer().tokens(query);
+            let mut vector = vec![0.0; embedder.dim()];
+            let n_known = embedder.embed_tokens(&tokens, Pooling::Sif, &mut vector);
+            is_known |= n_known > 0;
+            if wanted[4] {
+                self.index.tag_vectors.cosine_all(&vector, vectors);
+            }
             // No word, no direction: the prediction for a zero vector would be the same for every query.
-            scores.regression.fill(0.0);
-        } else {
-            embedder.embed_tokens(&tokens, self.index.regressor.config().pooling, &mut vector);
-            let predicted = self.index.regressor.predict_one(&vector);
-            self.index.title_vectors.cosine_all(&predicted, &mut scores.regression);
+            if wanted[5] && n_known > 0 {
+                embedder.embed_tokens(&tokens, self.index.regressor.config().pooling, &mut vector);
+                let predicted = self.index.regressor.predict_one(&vector);
+                self.index.title_vectors.cosine_all(&predicted, regression);
+            }
         }
+        popularity.copy_from_slice(self.index.facts.popularity());
+        let parts = scores.parts.each_ref().map(Vec::as_slice);
         for (film_idx, total) in scores.total.iter_mut().enumerate() {
-            *total = self.fusion.score([
-                scores.lexical[film_idx],
-                scores.vectors[film_idx],
-                scores.regression[film_idx],
-            ]);
+            *total = self.fusion.score(parts.map(|part| part[film_idx]));
         }
-        Ok(best > 0.0 || n_known > 0)
+        Ok(is_known)
     }
 }
 

@@ -8,13 +8,20 @@ use crate::{Outcome, output};
 /// Reads a catalogue (CSV, TSV or JSON lines; plain, .gz or .zst), cleans it and says what was dropped.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  titlecard prepare movies.csv.zst\n  \
-                        titlecard prepare films.csv --column title=Name --column overview=Plot")]
+                        titlecard prepare films.csv --column title=Name --column overview=Plot\n  \
+                        titlecard prepare movies.csv --join plots.jsonl.zst --join-adds")]
 pub(crate) struct Arguments {
     /// Catalogue file [default: the setting `catalogue.path`, else the sample inside this program]
     catalogue: Option<String>,
     /// Read our FIELD from the column NAME
     #[arg(long, value_name = "FIELD=NAME")]
     column: Vec<String>,
+    /// Fill in plots, votes, languages and years from FILE by film id (setting `catalogue.join`)
+    #[arg(long, value_name = "FILE")]
+    join: Vec<String>,
+    /// Add films that only a joined file knows, if it tells their plot (setting `catalogue.join_adds`)
+    #[arg(long)]
+    join_adds: bool,
     /// Keep at most N films, 0 for all (setting `catalogue.limit`)
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -35,6 +42,9 @@ impl Arguments {
         if let Some(limit) = self.limit {
             overrides.push(("--limit", "catalogue.limit", limit.to_string()));
         }
+        if self.join_adds {
+            overrides.push(("--join-adds", "catalogue.join_adds", "true".to_owned()));
+        }
         if self.keep_adult {
             overrides.push(("--keep-adult", "catalogue.keep_adult", "true".to_owned()));
         }
@@ -51,6 +61,9 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
             );
         };
         session.config.catalogue.columns.insert(field.trim().to_owned(), name.trim().to_owned());
+    }
+    if !arguments.join.is_empty() {
+        session.config.catalogue.join.clone_from(&arguments.join);
     }
     let report =
         session.with_progress(|progress| pipeline::prepare(&session.workspace, &session.config, progress))?;

@@ -208,10 +208,17 @@ pub(crate) fn tune_fusion(session: &Session, files: &[PathBuf]) -> anyhow::Resul
     if files.is_empty() {
         queries = sample::queries()?;
     }
+    let folds = pipeline::fold_encoders(&session.workspace, catalogue.films())?;
+    if folds.is_empty() && engine.index().encoded.is_some() {
+        session.say(
+            "the encoder knows the training queries and will get too much weight; train it with `--folds 4` for a fair tuning",
+        );
+    }
     let task = KnownItem {
         engine: &engine,
         films: catalogue.films(),
         regressors: &[],
+        folds: &folds,
         seed: session.config.run.seed,
     };
     queries.retain(|query| query.split.is_none_or(|split| split == Split::Train));

@@ -131,9 +131,22 @@ pub(crate) struct EncoderArguments {
     /// More texts about films to train on: JSON lines with `film_id` and `text`
     #[arg(long, value_name = "FILE")]
     texts: Option<PathBuf>,
+    /// Word vectors to start from [default: those of the working folder]
+    #[arg(long, value_name = "FILE")]
+    start: Option<PathBuf>,
+    /// Train N more encoders, each without a share of the films; `train ranker` needs them
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = folds)]
+    folds: usize,
     /// Passes over the pairs
     #[arg(long, value_name = "N", default_value_t = 1)]
     epochs: usize,
+}
+
+fn folds(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n == 0 || (2..=20).contains(&n) => Ok(n),
+        _ => Err("expected 0, or 2 to 20".to_owned()),
+    }
 }
 
 pub(crate) fn run(arguments: Arguments, session: &SessionArguments) -> anyhow::Result<Outcome> {
@@ -314,7 +327,12 @@ pub(crate) fn train_encoder(
     if arguments.queries.is_empty() {
         queries = sample::queries()?;
     }
-    let mut settings = EncoderSettings { texts: arguments.texts.clone(), ..EncoderSettings::default() };
+    let mut settings = EncoderSettings {
+        texts: arguments.texts.clone(),
+        start: arguments.start.clone(),
+        folds: arguments.folds,
+        ..EncoderSettings::default()
+    };
     settings.training.epochs = arguments.epochs;
     let summary = session.with_progress(|progress| {
         encoder::train(

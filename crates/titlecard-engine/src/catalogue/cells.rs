@@ -144,6 +144,12 @@ pub(super) fn parse_year(cell: &str) -> Year {
     }
 }
 
+/// Reads a count such as `1204` or `1204.0`; anything else is no count.
+pub(super) fn parse_votes(cell: &str) -> Option<u32> {
+    let count: f64 = cell.trim().parse().ok()?;
+    (count >= 0.0 && count <= f64::from(u32::MAX)).then_some(count as u32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

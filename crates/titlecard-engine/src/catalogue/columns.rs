@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::CatalogueError;
 
 /// Our fields with the names their columns have in known files, the best one first.
-const FIELDS: [(&str, &[&str]); 13] = [
+const FIELDS: [(&str, &[&str]); 14] = [
     ("id", &["id", "tmdb_id", "movie_id", "film_id"]),
     // The 10,866 shape has the original title only.
     ("title", &["title", "movie_title", "name", "original_title"]),
@@ -18,6 +18,7 @@ const FIELDS: [(&str, &[&str]); 13] = [
     ("directors", &["directors", "director"]),
     ("countries", &["countries", "country", "production_countries"]),
     ("languages", &["languages", "language", "original_language"]),
+    ("votes", &["votes", "vote_count", "num_votes", "numvotes"]),
     ("tags", &["tags"]),
     ("adult", &["adult"]),
 ];

@@ -6,6 +6,7 @@
 
 mod cells;
 mod columns;
+mod join;
 mod prepared;
 mod read;
 mod report;
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::artifact::ArtifactError;
 use crate::progress::Interrupted;
 
+pub use join::{JoinReport, Joined, id_of_page};
 pub use prepared::{Catalogue, FilmWriter, load_prepared};
 pub use read::{ReadOptions, open_decompressed, read_films, read_films_from};
 pub use report::{CleaningReport, Finding, Reason};
@@ -75,6 +77,19 @@ pub enum CatalogueError {
         column: String,
         /// Our field.
         field: String,
+        /// Columns found.
+        found: String,
+    },
+    /// A file to join has nothing to join by or nothing to add.
+    #[error(
+        "`{name}` cannot be joined: {what} (found: {found}); it needs `tmdb_id`, `film_id` or `id`, and one of `plot`, \
+         `votes`, `vote_count`, `sources`, `original_language`, `year`"
+    )]
+    NothingToJoin {
+        /// The file.
+        name: String,
+        /// What is missing.
+        what: &'static str,
         /// Columns found.
         found: String,
     },
@@ -149,6 +164,12 @@ pub struct Film {
     /// Languages, the original one first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub languages: Vec<String>,
+    /// What happens in it, told at length; searched beside the tags.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub plot: String,
+    /// How widely it is known: votes, or the number of sources that know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes: Option<u32>,
     /// Everything said of the film in one text.
     pub tags: String,
 }
@@ -208,7 +229,8 @@ impl Default for SplitConfig {
 pub fn split_of(film_id: &str, config: &SplitConfig) -> Split {
     let mut hash = Sha256::new();
     hash.update(b"titlecard-v1:");
-    hash.update(film_id.as_bytes());
+    // A film only Wikipedia knows is split by the bare id of its page, as the queries about it are.
+    hash.update(film_id.strip_prefix(join::PAGE_PREFIX).unwrap_or(film_id).as_bytes());
     let byte = u16::from(hash.finalize()[0]);
     if byte < config.train_below {
         Split::Train

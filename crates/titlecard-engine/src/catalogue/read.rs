@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use csv::ByteRecord;
 use serde_json::Value;
 
-use super::cells::{ListStyle, Year, list_of_value, parse_list, parse_year, text_of_value};
+use super::cells::{ListStyle, Year, list_of_value, parse_list, parse_votes, parse_year, text_of_value};
 use super::columns::Columns;
 use super::report::{CleaningReport, Reason};
 use super::{CatalogueError, Film};
@@ -148,7 +148,7 @@ fn read_any(
 }
 
 /// The separator that occurs most often in the first line.
-fn delimiter_of(text: &[u8]) -> u8 {
+pub(super) fn delimiter_of(text: &[u8]) -> u8 {
     let line = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let count = |delimiter: u8| line.iter().filter(|&&byte| byte == delimiter).count();
     // Of equal ones the last is taken, so the comma wins.
@@ -355,6 +355,8 @@ fn take_record(
         directors,
         countries,
         languages,
+        plot: String::new(),
+        votes: parse_votes(&text("votes")),
         tags: text("tags"),
     };
     let year = parse_year(&text("year"));
@@ -427,6 +429,8 @@ fn read_json_lines(
             directors: list("directors"),
             countries: list("countries"),
             languages: list("languages"),
+            plot: String::new(),
+            votes: parse_votes(&text("votes")),
             tags: text("tags"),
         };
         let is_adult = value("adult").is_some_and(|value| *value == Value::Bool(true));

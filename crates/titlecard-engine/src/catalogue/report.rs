@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::JoinReport;
+
 /// What was found wrong with a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -94,6 +96,9 @@ pub struct CleaningReport {
     pub findings: BTreeMap<Reason, Finding>,
     /// Whether reading ended at the limit asked for.
     pub stopped_at_limit: bool,
+    /// Files joined to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joined: Vec<JoinReport>,
 }
 
 impl CleaningReport {
@@ -143,6 +148,13 @@ impl fmt::Display for CleaningReport {
             let noun = if lines.len() == 1 { "line" } else { "lines" };
             let (count, words) = (finding.count, reason.words());
             writeln!(f, "  {what}: {count} {words} ({noun} {}{more})", lines.join(", "))?;
+        }
+        for file in &self.joined {
+            writeln!(
+                f,
+                "  joined `{}`: {} rows, {} films matched, {} added, {} rows unusable",
+                file.source, file.rows_read, file.matched, file.added, file.unusable
+            )?;
         }
         Ok(())
     }

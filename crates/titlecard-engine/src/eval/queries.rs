@@ -74,6 +74,7 @@ struct Line {
 #[derive(Deserialize, Default)]
 struct Ids {
     tmdb: Option<Id>,
+    wikipedia: Option<Id>,
 }
 
 /// Ids are numbers in some files and texts in others.
@@ -121,11 +122,13 @@ pub fn parse_queries(reader: impl BufRead, path: &Path) -> Result<Vec<Query>, Qu
         if !seen.insert(query_id.clone()) {
             return Err(malformed(format!("query id `{query_id}` is used twice")));
         }
-        let Some(film_id) = line.film_id.or(line.ids.tmdb) else { continue };
+        let Ids { tmdb, wikipedia } = line.ids;
+        let page = wikipedia.map(|id| crate::catalogue::id_of_page(&id.into_text()));
+        let Some(film_id) = line.film_id.or(tmdb).map(Id::into_text).or(page) else { continue };
         queries.push(Query {
             query_id,
             text: line.text,
-            film_id: film_id.into_text(),
+            film_id,
             split: line.split,
             title_in_text: line.title_in_text,
         });

@@ -15,9 +15,10 @@ use super::queries::Query;
 use super::report::{EvalReport, MethodRow};
 use crate::catalogue::{Film, Split, SplitConfig, split_of};
 use crate::embedding::{Embedder, Pooling, normalise_rows};
-use crate::index::lexical::{FieldWeights, LexicalConfig, LexicalError, LexicalIndex};
+use crate::index::lexical::{FIELDS, FieldWeights, LexicalConfig, LexicalError, LexicalIndex};
 use crate::progress::{Interrupted, Report, tell};
-use crate::rank::{Candidates, FusionWeights, normalise_lexical, tune_weights};
+use crate::index::Encoded;
+use crate::rank::{Candidates, FusionWeights, N_PARTS, PARTS, normalise_lexical, tune_weights};
 use crate::regressor::{Metric, Regressor};
 use crate::search::{Engine, Scores, milliseconds};
 use crate::text::Tokenizer;
@@ -203,7 +204,7 @@ impl TitleFromTags<'_> {
             let (row, weights) = self.hybrid(main, &titles, &texts, &sought, &title_config, report)?;
             notes.push(format!(
                 "hybrid weights, tuned on development films: lexical {}, vectors {}, regression {}",
-                weights.lexical, weights.vectors, weights.regression
+                weights[0], weights[1], weights[2]
             ));
             rows.push(row);
         }
@@ -293,23 +294,23 @@ impl TitleFromTags<'_> {
         sought: &[usize],
         title_config: &LexicalConfig,
         report: &mut Report<'_>,
-    ) -> Result<(MethodRow, FusionWeights), EvalError> {
+    ) -> Result<(MethodRow, [f32; 3]), EvalError> {
         let dev = self.select(Split::Dev, MAX_TUNING_QUERIES);
         let (dev, _) = self.usable(&dev);
         let dev_texts = self.query_texts(&dev);
         let dev_texts: Vec<&str> = dev_texts.iter().map(String::as_str).collect();
-        let start = FusionWeights { lexical: 0.2, vectors: 0.5, regression: 1.0 };
+        let start = [0.2, 0.5, 1.0];
         let pools = self.with_parts(main, titles, &dev_texts, title_config, report, &|at, parts| {
             Candidates::collect(parts, dev[at], TUNING_DEPTH)
         })?;
-        let weights = match *tune_weights(&pools, &start.as_array()).weights {
-            [lexical, vectors, regression] => FusionWeights { lexical, vectors, regression },
+        let weights = match *tune_weights(&pools, &start).weights {
+            [lexical, vectors, regression] => [lexical, vectors, regression],
             _ => start,
         };
         let started = Instant::now();
         let ranks = self.with_parts(main, titles, texts, title_config, report, &|at, parts| {
             let total: Vec<f32> =
-                (0..titles.len()).map(|i| weights.score([parts[0][i], parts[1][i], parts[2][i]])).collect();
+                (0..titles.len()).map(|i| (0..3).map(|part| weights[part] * parts[part][i]).sum()).collect();
             mean_rank(&total, sought[at])
         })?;
         let ms = milliseconds(started.elapsed()) / sought.len() as f64;
@@ -388,6 +389,8 @@ pub struct KnownItem<'a> {
     pub films: &'a [Film],
     /// Other regressors to compare with the one of the index.
     pub regressors: &'a [NamedRegressor],
+    /// For tuning on queries the encoder was trained on: encoders each without the films of one fold.
+    pub folds: &'a [Encoded],
     /// Seed, for the report.
     pub seed: u64,
 }
@@ -417,6 +420,23 @@ impl KnownItem<'_> {
             }
         }
         asked
+    }
+
+    /// Parts there is anything to compute for.
+    fn shown(&self) -> [bool; N_PARTS] {
+        let index = self.engine.index();
+        let has_plots = !index.facts.with_plot().is_empty();
+        let has_encoder = index.encoded.is_some();
+        let is_known = index.facts.popularity().iter().any(|&x| x > 0.0);
+        [true, has_plots, has_encoder, has_encoder && has_plots, true, true, is_known]
+    }
+
+    /// The encoder a training query may be scored with: one that has not seen its film.
+    fn encoded_for(&self, query: &Query) -> Option<&Encoded> {
+        if self.folds.is_empty() {
+            return self.engine.index().encoded.as_ref();
+        }
+        self.folds.get(crate::encoder::fold_of(&query.film_id, self.folds.len()))
     }
 
     /// Runs all methods on the queries `asked`.
@@ -461,7 +481,8 @@ impl KnownItem<'_> {
 
         // As served: one query after the other, all stages, so the times are those a user sees.
         let mut scores = Scores::default();
-        let mut ranks: [Vec<f64>; 4] = Default::default();
+        let mut ranks: [Vec<f64>; N_PARTS + 1] = Default::default();
+        let is_shown = self.shown();
         let mut latency_ms = Vec::with_capacity(texts.len());
         for (at, text) in texts.iter().enumerate() {
             if at % 16 == 0 {
@@ -470,16 +491,20 @@ impl KnownItem<'_> {
             let started = Instant::now();
             self.engine.score_all(text, &mut scores)?;
             latency_ms.push(milliseconds(started.elapsed()));
-            let arrays = [&scores.vectors, &scores.lexical, &scores.regression, &scores.total];
-            for (ranks, scores) in ranks.iter_mut().zip(arrays) {
-                ranks.push(mean_rank(scores, sought[at]));
+            ranks[N_PARTS].push(mean_rank(&scores.total, sought[at]));
+            // Also the parts that have no weight.
+            self.engine.score_parts(text, is_shown, index.encoded.as_ref(), &mut scores)?;
+            for part in (0..N_PARTS).filter(|&part| is_shown[part]) {
+                ranks[part].push(mean_rank(&scores.parts[part], sought[at]));
             }
         }
         let mean_ms = latency_ms.iter().sum::<f64>() / latency_ms.len() as f64;
-        for (name, ranks) in ["word vectors, SIF", "BM25", "regression, default", "hybrid"].iter().zip(&ranks)
-        {
-            rows.push(MethodRow::new(name, ranks, if *name == "hybrid" { mean_ms } else { f64::NAN }));
+        let names =
+            ["BM25", "BM25, plots", "encoder", "encoder, plots", "word vectors, SIF", "regression, default", ""];
+        for part in (0..N_PARTS - 1).filter(|&part| is_shown[part]) {
+            rows.push(MethodRow::new(names[part], &ranks[part], f64::NAN));
         }
+        rows.push(MethodRow::new("hybrid", &ranks[N_PARTS], mean_ms));
         latency_ms.sort_by(f64::total_cmp);
         let percentile = |p: usize| latency_ms[(latency_ms.len() - 1) * p / 100];
         let fusion = self.engine.fusion();
@@ -495,16 +520,20 @@ impl KnownItem<'_> {
                     "queries left out: {n_absent} about films not in the catalogue, {n_titled} that contain the title"
                 ),
                 format!(
-                    "hybrid weights: lexical {}, vectors {}, regression {}; field weights: title {}, tags {}, \
-                     overview {}, people {}, keywords {}",
-                    fusion.lexical,
-                    fusion.vectors,
-                    fusion.regression,
+                    "hybrid weights: {}; field weights: title {}, tags {}, \
+                     overview {}, people {}, keywords {}, plot {}",
+                    PARTS
+                        .iter()
+                        .zip(fusion.as_array())
+                        .map(|(name, weight)| format!("{name} {weight}"))
+                        .collect::<Vec<_>>()
+                        .join(", "),
                     weights.title,
                     weights.tags,
                     weights.overview,
                     weights.people,
-                    weights.keywords
+                    weights.keywords,
+                    weights.plot
                 ),
                 format!(
                     "scoring one query, all stages: p50 {:.1} ms, p99 {:.1} ms on {} threads",
@@ -541,7 +570,7 @@ impl KnownItem<'_> {
                     let query = index.parse(&asked.queries[at].text);
                     let fields = (0..lexical.weights.as_array().len())
                         .map(|field| {
-                            let mut one = [0.0; 5];
+                            let mut one = [0.0; FIELDS.len()];
                             one[field] = 1.0;
                             let config = LexicalConfig { weights: FieldWeights::from_array(one), ..lexical };
                             let mut scores = vec![0.0; index.n_films()];
@@ -556,25 +585,26 @@ impl KnownItem<'_> {
             field_pools.extend(pools?);
         }
         let fields = tune_weights(&field_pools, &lexical.weights.as_array());
-        if let Ok(weights) = <[f32; 5]>::try_from(fields.weights.as_slice()) {
+        if let Ok(weights) = <[f32; FIELDS.len()]>::try_from(fields.weights.as_slice()) {
             lexical.weights = FieldWeights::from_array(weights);
         }
 
         let mut scores = Scores::default();
+        let engine = self.engine.with_lexical(lexical);
+        let is_shown = self.shown();
         let mut pools = Vec::with_capacity(chosen.len());
         for &at in &chosen {
             if pools.len() % BLOCK == 0 {
                 tell(report, "tuning fusion weights", pools.len(), chosen.len(), "")?;
             }
-            let text = &asked.queries[at].text;
-            self.engine.score_all(text, &mut scores)?;
-            index.score_all(&index.parse(text), &lexical, &mut scores.lexical)?;
-            normalise_lexical(&mut scores.lexical);
-            let parts = [&*scores.lexical, &*scores.vectors, &*scores.regression];
+            let query = asked.queries[at];
+            let encoded = self.encoded_for(query);
+            engine.score_parts(&query.text, is_shown, encoded, &mut scores)?;
+            let parts = scores.parts.each_ref().map(Vec::as_slice);
             pools.push(Candidates::collect(&parts, asked.sought[at], TUNING_DEPTH));
         }
         let parts = tune_weights(&pools, &self.engine.fusion().as_array());
-        let fusion = <[f32; 3]>::try_from(parts.weights.as_slice())
+        let fusion = <[f32; N_PARTS]>::try_from(parts.weights.as_slice())
             .map_or(*self.engine.fusion(), FusionWeights::from_array);
         Ok(Tuned {
             lexical,

@@ -65,7 +65,7 @@ pub enum LexicalError {
 }
 
 /// The searched fields of a film, in the order of [`FieldWeights::as_array`].
-pub const FIELDS: [&str; 5] = ["title", "tags", "overview", "people", "keywords"];
+pub const FIELDS: [&str; 6] = ["title", "tags", "overview", "people", "keywords", "plot"];
 
 /// How much a match in each field counts; 0 leaves the field out.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -81,30 +81,32 @@ pub struct FieldWeights {
     pub people: f32,
     /// Keywords and genres.
     pub keywords: f32,
+    /// The plot told at length, where the catalogue has one.
+    pub plot: f32,
 }
 
 impl Default for FieldWeights {
     /// Tuned on 1,297 real training questions over 282,884 films (docs/results.md). The tags hold
     /// overview and leading people already, so their own fields add nothing there.
     fn default() -> Self {
-        Self { title: 0.1, tags: 0.8, overview: 0.0, people: 0.0, keywords: 1.0 }
+        Self { title: 0.1, tags: 0.8, overview: 0.0, people: 0.0, keywords: 1.0, plot: 1.0 }
     }
 }
 
 impl FieldWeights {
     /// The weights in the order of [`FIELDS`].
-    pub fn as_array(&self) -> [f32; 5] {
-        [self.title, self.tags, self.overview, self.people, self.keywords]
+    pub fn as_array(&self) -> [f32; 6] {
+        [self.title, self.tags, self.overview, self.people, self.keywords, self.plot]
     }
 
     /// From weights in the order of [`FIELDS`].
-    pub fn from_array([title, tags, overview, people, keywords]: [f32; 5]) -> Self {
-        Self { title, tags, overview, people, keywords }
+    pub fn from_array([title, tags, overview, people, keywords, plot]: [f32; 6]) -> Self {
+        Self { title, tags, overview, people, keywords, plot }
     }
 
     /// Only the title counts: the task "title from tags" sees nothing else of a film.
     pub fn title_only() -> Self {
-        Self { title: 1.0, tags: 0.0, overview: 0.0, people: 0.0, keywords: 0.0 }
+        Self { title: 1.0, tags: 0.0, overview: 0.0, people: 0.0, keywords: 0.0, plot: 0.0 }
     }
 }
 
@@ -128,6 +130,18 @@ impl Default for LexicalConfig {
 }
 
 impl LexicalConfig {
+    /// The same without the plots.
+    pub fn of_records(&self) -> Self {
+        Self { weights: FieldWeights { plot: 0.0, ..self.weights }, ..*self }
+    }
+
+    /// The same for the plots alone.
+    pub fn of_plots(&self) -> Self {
+        let mut weights = [0.0; FIELDS.len()];
+        weights[FIELDS.len() - 1] = self.weights.plot;
+        Self { weights: FieldWeights::from_array(weights), ..*self }
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors
@@ -214,7 +228,7 @@ pub struct TermMatch {
 #[derive(Clone)]
 pub struct LexicalIndex {
     reader: IndexReader,
-    fields: [Field; 5],
+    fields: [Field; 6],
     stored: Field,
     n_films: usize,
     /// Per segment: position of every document's film in the catalogue.
@@ -288,7 +302,7 @@ impl LexicalIndex {
         let index = Index::open_in_dir(folder)?;
         index.tokenizers().register(TOKENIZER, FieldTokenizer::new(*tokenizer));
         let schema = index.schema();
-        let mut fields = [Field::from_field_id(0); 5];
+        let mut fields = [Field::from_field_id(0); 6];
         for (field, name) in fields.iter_mut().zip(FIELDS) {
             *field = schema.get_field(name)?;
         }
@@ -424,7 +438,7 @@ impl LexicalIndex {
 }
 
 /// The texts of a film's fields, in the order of [`FIELDS`].
-fn field_texts(film: &Film) -> [String; 5] {
+fn field_texts(film: &Film) -> [String; 6] {
     let mut title = film.title.clone();
     if let Some(original) = &film.original_title {
         title.push('\n');
@@ -437,6 +451,7 @@ fn field_texts(film: &Film) -> [String; 5] {
         film.overview.clone(),
         lines([&film.cast, &film.directors]),
         lines([&film.keywords, &film.genres]),
+        film.plot.clone(),
     ]
 }
 

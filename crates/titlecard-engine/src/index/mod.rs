@@ -10,11 +10,15 @@
 //!                 vectors.tcwv   word vectors, 8 bits a component
 //!                 sif.json       word weights and common direction of SIF
 //!                 regressor.safetensors
+//!                 facts.tcff     year, votes and whether there is a plot, of every film
+//!                 encoder.tcse, encoded.tcvi, encoded-plots.tcvi
+//!                                the trained encoder, if there is one, and its vectors of records and plots
 //! ```
 //!
 //! A build that stops half-way leaves a `.building-…` folder that the next build removes, and the
 //! manifest still names the old generation.
 
+pub mod facts;
 pub mod lexical;
 pub mod vectors;
 
@@ -23,7 +27,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use wordvec::WordVectors;
+use wordvec::encoder::{Side, StaticEncoder};
 use wordvec::pool::Sif;
 
 use crate::artifact::{
@@ -35,6 +41,7 @@ use crate::embedding::{Embedder, Pooling};
 use crate::progress::{Interrupted, Report, tell};
 use crate::regressor::{Regressor, RegressorError};
 use crate::text::Tokenizer;
+use facts::Facts;
 use lexical::{LexicalError, LexicalIndex};
 use vectors::{VectorError, VectorIndex};
 
@@ -80,6 +87,10 @@ const TITLE_VECTORS: &str = "titles.tcvi";
 const WORD_VECTORS: &str = "vectors.tcwv";
 const SIF: &str = "sif.json";
 const REGRESSOR: &str = "regressor.safetensors";
+const FACTS: &str = "facts.tcff";
+const ENCODER: &str = "encoder.tcse";
+const ENCODED: &str = "encoded.tcvi";
+const ENCODED_PLOTS: &str = "encoded-plots.tcvi";
 const COMMAND: &str = "titlecard index";
 
 /// An opened index: one consistent state of catalogue, vectors and models.
@@ -94,8 +105,57 @@ pub struct SearchIndex {
     pub embedder: Embedder,
     /// From the vector of a description to that of a title.
     pub regressor: Regressor,
+    /// The trained encoder with its vectors, if one was trained.
+    pub encoded: Option<Encoded>,
+    /// Year, votes and plots of the films.
+    pub facts: Facts,
     /// The manifest it was opened by.
     pub manifest: Manifest,
+}
+
+/// The trained encoder and what it makes of the films.
+pub struct Encoded {
+    encoder: StaticEncoder,
+    records: VectorIndex,
+    /// One row for every film with a plot, in their order.
+    plots: VectorIndex,
+}
+
+impl Encoded {
+    /// Encodes the films into memory: for encoders that are no part of an index.
+    ///
+    /// # Errors
+    /// [`VectorError`] if the rows cannot be kept.
+    pub fn of_films(encoder: StaticEncoder, films: &[Film]) -> Result<Self, VectorError> {
+        let records: Vec<String> = films.par_iter().map(crate::encoder::record).collect();
+        let plots: Vec<&str> = plots_of(films);
+        let records = VectorIndex::of_rows(&encode(&encoder, &records), encoder.dim())?;
+        let plots = VectorIndex::of_rows(&encode(&encoder, &plots), encoder.dim())?;
+        Ok(Self { encoder, records, plots })
+    }
+
+    /// Vector of a question, `[dim]`; zeros if it has no word.
+    pub fn question(&self, text: &str) -> Vec<f32> {
+        let mut vector = vec![0.0; self.encoder.dim()];
+        let bag = crate::encoder::bag_of(&self.encoder, crate::encoder::word_tokenizer(), text);
+        self.encoder.encode_bag(&bag, Side::Query, &mut vector);
+        vector
+    }
+
+    /// Cosines of a question with the records of all films, `[n_films]`.
+    pub fn with_records(&self, question: &[f32], scores: &mut [f32]) {
+        self.records.cosine_all(question, scores);
+    }
+
+    /// Cosines of a question with the plots of all films, `[n_films]`; 0 for films without one.
+    pub fn with_plots(&self, question: &[f32], facts: &Facts, scores: &mut [f32]) {
+        scores.fill(0.0);
+        let mut found = vec![0.0; self.plots.len()];
+        self.plots.cosine_all(question, &mut found);
+        for (&film, cosine) in facts.with_plot().iter().zip(found) {
+            scores[film as usize] = cosine;
+        }
+    }
 }
 
 impl SearchIndex {
@@ -108,6 +168,7 @@ impl SearchIndex {
         films: &[Film],
         embedder: &Embedder,
         regressor: &Regressor,
+        encoder: Option<&StaticEncoder>,
         config: &Config,
         report: &mut Report<'_>,
     ) -> Result<Manifest, IndexError> {
@@ -145,6 +206,19 @@ impl SearchIndex {
             what: error.to_string(),
         })?;
         write_bytes(&at(SIF), &sif)?;
+
+        write_atomically(&at(FACTS), |out| {
+            Facts::write(films, out).map_err(ArtifactError::io("write", &at(FACTS))).map_err(IndexError::from)
+        })?;
+        if let Some(encoder) = encoder {
+            tell(report, "encoding films", 0, films.len(), "")?;
+            let records: Vec<String> = films.par_iter().map(crate::encoder::record).collect();
+            write_encoded(&at(ENCODED), encoder, &records)?;
+            tell(report, "encoding films", films.len() / 2, films.len(), "")?;
+            write_encoded(&at(ENCODED_PLOTS), encoder, &plots_of(films))?;
+            tell(report, "encoding films", films.len(), films.len(), "")?;
+            encoder.save(&at(ENCODER), wordvec::write::Precision::F16)?;
+        }
 
         let files = stamp_files(building.path())?;
         let generation = generation_name(&files);
@@ -202,7 +276,31 @@ impl SearchIndex {
             .map_err(|error| inconsistent(format!("`{SIF}`: {error}")))?;
         let regressor = Regressor::from_bytes(&read_bytes(&generation.join(REGRESSOR), COMMAND)?)?;
 
+        let facts = Facts::read(&read_bytes(&generation.join(FACTS), COMMAND)?)
+            .ok_or_else(|| inconsistent(format!("`{FACTS}` is damaged")))?;
+        let encoded = if manifest.files.contains_key(ENCODER) {
+            let encoder = StaticEncoder::from_bytes(&read_bytes(&generation.join(ENCODER), COMMAND)?)?;
+            let records = VectorIndex::open(&generation, ENCODED)?;
+            let plots = VectorIndex::open(&generation, ENCODED_PLOTS)?;
+            let n_films = records.len();
+            if n_films != manifest.n_films || plots.len() != facts.with_plot().len() {
+                return Err(inconsistent(format!(
+                    "{n_films} encoded films and {} plots, {} films and {} plots in the manifest",
+                    plots.len(),
+                    manifest.n_films,
+                    facts.with_plot().len()
+                )));
+            }
+            if [records.dim(), plots.dim()] != [encoder.dim(); 2] {
+                return Err(inconsistent("encoded films of other dimensions than the encoder".to_owned()));
+            }
+            Some(Encoded { encoder, records, plots })
+        } else {
+            None
+        };
+
         for (what, found) in [
+            ("films among the facts", facts.n_films()),
             ("films in the text index", lexical.n_films()),
             ("film vectors", tag_vectors.len()),
             ("title vectors", title_vectors.len()),
@@ -224,7 +322,7 @@ impl SearchIndex {
             }
         }
         let embedder = Embedder::from_parts(Arc::new(words), word_tokenizer(&config), sif);
-        Ok(Self { lexical, tag_vectors, title_vectors, embedder, regressor, manifest })
+        Ok(Self { lexical, tag_vectors, title_vectors, embedder, regressor, encoded, facts, manifest })
     }
 
     /// Number of films.
@@ -257,6 +355,32 @@ fn write_vectors(
     write_atomically(path, |out| {
         VectorIndex::write(out, rows.as_slice(), embedder.dim()).map_err(ArtifactError::io("write", path))
     })
+}
+
+fn write_encoded(
+    path: &Path,
+    encoder: &StaticEncoder,
+    texts: &[impl AsRef<str> + Sync],
+) -> Result<(), ArtifactError> {
+    let rows = encode(encoder, texts);
+    write_atomically(path, |out| {
+        VectorIndex::write(out, &rows, encoder.dim()).map_err(ArtifactError::io("write", path))
+    })
+}
+
+/// Vectors of documents, `[n_texts, dim]`.
+fn encode(encoder: &StaticEncoder, texts: &[impl AsRef<str> + Sync]) -> Vec<f32> {
+    let dim = encoder.dim();
+    let mut rows = vec![0.0; texts.len() * dim];
+    rows.par_chunks_mut(dim).zip(texts).for_each(|(row, text)| {
+        let bag = crate::encoder::bag_of(encoder, crate::encoder::word_tokenizer(), text.as_ref());
+        encoder.encode_bag(&bag, Side::Document, row);
+    });
+    rows
+}
+
+fn plots_of(films: &[Film]) -> Vec<&str> {
+    films.iter().map(|film| film.plot.as_str()).filter(|plot| !plot.is_empty()).collect()
 }
 
 const BUILDING: &str = ".building-";

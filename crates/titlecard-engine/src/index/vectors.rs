@@ -94,7 +94,23 @@ impl VectorIndex {
         let file = directory
             .open_read(Path::new(name))
             .map_err(|error| VectorError::Open(format!("`{name}`: {error}")))?;
-        let bytes = file.read_bytes()?;
+        Self::from_bytes(file.read_bytes()?, name)
+    }
+
+    /// Keeps rows `[n_rows, dim]` in memory, in the form they have on disk.
+    ///
+    /// # Errors
+    /// [`VectorError::Io`] never comes of writing to memory.
+    ///
+    /// # Panics
+    /// As [`VectorIndex::write`].
+    pub fn of_rows(rows: &[f32], dim: usize) -> Result<Self, VectorError> {
+        let mut bytes = Vec::new();
+        Self::write(&mut bytes, rows, dim)?;
+        Self::from_bytes(OwnedBytes::new(bytes), "vectors in memory")
+    }
+
+    fn from_bytes(bytes: OwnedBytes, name: &str) -> Result<Self, VectorError> {
         let damaged = |what: String| VectorError::Damaged { name: name.to_owned(), what };
         let Some(header) = bytes.as_slice().first_chunk::<HEADER_BYTES>() else {
             return Err(damaged(format!("{} bytes, a header has {HEADER_BYTES}", bytes.len())));

@@ -10,50 +10,78 @@ use serde::{Deserialize, Serialize};
 
 pub use tune::{Candidates, TunedWeights, tune_weights};
 
+/// Number of parts of a score.
+pub const N_PARTS: usize = 7;
+
 /// What a film's score is made of, in the order of [`FusionWeights::as_array`].
-pub const PARTS: [&str; 3] = ["lexical", "vectors", "regression"];
+pub const PARTS: [&str; N_PARTS] =
+    ["lexical", "plot", "encoder", "plot_encoder", "vectors", "regression", "popularity"];
 
 /// Weight of each part of the score, at least 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FusionWeights {
-    /// BM25, as a share of what the query's words could score (see [`normalise_lexical`]).
+    /// BM25 over the record (title, tags, people, keywords), relative to the best film's.
     pub lexical: f32,
+    /// BM25 over the plots, relative to the best film's; for catalogues with plots.
+    pub plot: f32,
+    /// Cosine of the question with the film's record by the trained encoder, if there is one.
+    pub encoder: f32,
+    /// Cosine of the question with the film's plot by the trained encoder.
+    pub plot_encoder: f32,
     /// Cosine of the query's SIF vector with the film's.
     pub vectors: f32,
     /// Cosine of the predicted title vector with the film's title.
     pub regression: f32,
+    /// How widely the film is known, for catalogues with votes; the same for every query.
+    pub popularity: f32,
 }
 
 impl Default for FusionWeights {
-    /// Between what was tuned on 282,884 films (1, 0, .05) and on the sample's 414 (.5, 1, .3): word
-    /// vectors help most where there are few films (docs/results.md). `train fusion` finds your own.
+    /// Between what was tuned on 282,884 films and on the sample's 414: word vectors help most where
+    /// there are few films (docs/results.md). `train fusion` finds your own.
     fn default() -> Self {
-        Self { lexical: 1.0, vectors: 0.2, regression: 0.05 }
+        Self {
+            lexical: 1.0,
+            plot: 1.0,
+            encoder: 1.0,
+            plot_encoder: 1.0,
+            vectors: 0.2,
+            regression: 0.05,
+            popularity: 0.3,
+        }
     }
 }
 
 impl FusionWeights {
     /// The weights in the order of [`PARTS`].
-    pub fn as_array(&self) -> [f32; 3] {
-        [self.lexical, self.vectors, self.regression]
+    pub fn as_array(&self) -> [f32; N_PARTS] {
+        [
+            self.lexical,
+            self.plot,
+            self.encoder,
+            self.plot_encoder,
+            self.vectors,
+            self.regression,
+            self.popularity,
+        ]
     }
 
     /// From weights in the order of [`PARTS`].
-    pub fn from_array([lexical, vectors, regression]: [f32; 3]) -> Self {
-        Self { lexical, vectors, regression }
+    pub fn from_array(weights: [f32; N_PARTS]) -> Self {
+        let [lexical, plot, encoder, plot_encoder, vectors, regression, popularity] = weights;
+        Self { lexical, plot, encoder, plot_encoder, vectors, regression, popularity }
     }
 
     /// Adds up the parts of one film, always in the same order, so that the sum shown is the sum used.
-    pub fn score(&self, parts: [f32; 3]) -> f32 {
-        let contributions = self.contributions(parts);
-        contributions[0] + contributions[1] + contributions[2]
+    pub fn score(&self, parts: [f32; N_PARTS]) -> f32 {
+        self.contributions(parts).into_iter().sum()
     }
 
     /// What each part adds to the score.
-    pub fn contributions(&self, parts: [f32; 3]) -> [f32; 3] {
+    pub fn contributions(&self, parts: [f32; N_PARTS]) -> [f32; N_PARTS] {
         let weights = self.as_array();
-        [weights[0] * parts[0], weights[1] * parts[1], weights[2] * parts[2]]
+        std::array::from_fn(|part| weights[part] * parts[part])
     }
 
     /// Whether every weight is a number of at least 0 and one is above.

@@ -80,7 +80,7 @@ fn trained_methods_beat_their_baselines_on_held_out_films() {
     }
 
     let queries = sample::queries().unwrap();
-    let task = KnownItem { engine: &engine, films, regressors: &[], seed: 7 };
+    let task = KnownItem { engine: &engine, films, regressors: &[], folds: &[], seed: 7 };
     let asked = task.select(&queries, Some(Split::Test));
     let report = task.run(&asked, "test", &mut go_on).unwrap();
     assert_sound(&report);

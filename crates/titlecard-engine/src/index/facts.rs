@@ -1,0 +1,105 @@
+//! Facts of every film that ranking needs at once: year, votes, and whether its plot is known.
+
+use std::io::{self, Write};
+
+use crate::catalogue::Film;
+
+/// Facts of all films, in catalogue order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Facts {
+    years: Vec<i16>,
+    popularity: Vec<f32>,
+    /// Numbers of the films whose plot is known, rising.
+    with_plot: Vec<u32>,
+}
+
+const MAGIC: &[u8; 4] = b"TCFF";
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 16;
+/// Bytes a film: year i16, whether its plot is known u8, 0, votes u32.
+const FILM_BYTES: usize = 8;
+
+impl Facts {
+    /// Writes the facts of `films`.
+    ///
+    /// Layout, little endian: `TCFF`, version u32, number of films u64; for every film its year i16 (0 if
+    /// unknown), 1 if its plot is known u8, 0 u8, votes u32 (0 if unknown).
+    ///
+    /// # Errors
+    /// The writer's.
+    pub(super) fn write(films: &[Film], out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(MAGIC)?;
+        out.write_all(&VERSION.to_le_bytes())?;
+        out.write_all(&(films.len() as u64).to_le_bytes())?;
+        for film in films {
+            let year = film.year.and_then(|year| i16::try_from(year).ok()).unwrap_or(0);
+            out.write_all(&year.to_le_bytes())?;
+            out.write_all(&[u8::from(!film.plot.is_empty()), 0])?;
+            out.write_all(&film.votes.unwrap_or(0).to_le_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Reads what [`Facts::write`] wrote; `None` if it is not that.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let (header, body) = bytes.split_at_checked(HEADER_BYTES)?;
+        let n_films = u64::from_le_bytes(header[8..16].try_into().ok()?);
+        let fits = header.starts_with(MAGIC)
+            && header[4..8] == VERSION.to_le_bytes()
+            && n_films.checked_mul(FILM_BYTES as u64) == Some(body.len() as u64);
+        if !fits {
+            return None;
+        }
+        let films = body.as_chunks::<FILM_BYTES>().0;
+        let votes = |film: &[u8; FILM_BYTES]| u32::from_le_bytes([film[4], film[5], film[6], film[7]]);
+        let most = films.iter().map(votes).max().unwrap_or(0);
+        let scale = if most == 0 { 0.0 } else { 1.0 / (f64::from(most)).ln_1p() };
+        Some(Self {
+            years: films.iter().map(|film| i16::from_le_bytes([film[0], film[1]])).collect(),
+            popularity: films.iter().map(|film| (f64::from(votes(film)).ln_1p() * scale) as f32).collect(),
+            with_plot: (0..).zip(films).filter(|(_, film)| film[2] != 0).map(|(at, _)| at).collect(),
+        })
+    }
+
+    /// Number of films.
+    pub fn n_films(&self) -> usize {
+        self.years.len()
+    }
+
+    /// Year of release, if known.
+    pub fn year(&self, film_idx: usize) -> Option<i32> {
+        self.years.get(film_idx).filter(|&&year| year != 0).map(|&year| i32::from(year))
+    }
+
+    /// Logarithm of one plus the votes, relative to the film with most, 0 to 1: `[n_films]`.
+    pub fn popularity(&self) -> &[f32] {
+        &self.popularity
+    }
+
+    /// Numbers of the films whose plot is known, rising.
+    pub fn with_plot(&self) -> &[u32] {
+        &self.with_plot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_and_nothing_else() {
+        let film = |year, votes, plot: &str| Film { year, votes, plot: plot.to_owned(), ..Film::default() };
+        let films = [film(Some(1985), Some(9), "A plot."), film(None, None, ""), film(Some(-3), Some(99), "x")];
+        let mut bytes = Vec::new();
+        Facts::write(&films, &mut bytes).unwrap();
+        let facts = Facts::read(&bytes).unwrap();
+        assert_eq!([facts.year(0), facts.year(1), facts.year(2), facts.year(3)], [Some(1985), None, Some(-3), None]);
+        assert_eq!(facts.with_plot(), [0, 2]);
+        assert_eq!(facts.popularity(), [0.5, 0.0, 1.0]);
+        for cut in 0..bytes.len() {
+            assert!(Facts::read(&bytes[..cut]).is_none(), "{cut} bytes");
+        }
+        bytes[4] = 9;
+        assert!(Facts::read(&bytes).is_none());
+    }
+}
