@@ -22,12 +22,16 @@
 //! ```
 
 mod build;
+mod draw;
+mod export;
 mod facts;
 mod is_a;
 mod keywords;
 mod kind;
 mod phrases;
+pub mod rdf;
 mod relation;
+mod sparql;
 mod store;
 mod vocabulary;
 mod wordnet;
@@ -35,9 +39,12 @@ mod wordnet;
 use serde::{Deserialize, Serialize};
 
 pub use build::{GraphSummary, build};
+pub use draw::{Above, Linked, Neighbourhood, Related, ShowConfig, film_name};
+pub use export::{ExportFormat, export};
 pub use keywords::PhrasePrecision;
 pub use kind::Kind;
 pub use relation::Relation;
+pub use sparql::{Value, query};
 pub use store::{Edges, EntityId, Films, Graph, GraphError, Relatives, entity_key};
 
 /// Settings of the graph.
