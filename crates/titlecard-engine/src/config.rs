@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::catalogue::SplitConfig;
+use crate::graph::GraphConfig;
 use crate::index::lexical::LexicalConfig;
 use crate::rank::FusionWeights;
 use crate::regressor::RegressorConfig;
@@ -79,6 +80,8 @@ pub struct Config {
     pub split: SplitConfig,
     /// How text is cut into words.
     pub text: TextConfig,
+    /// The knowledge graph.
+    pub graph: GraphConfig,
     /// Word vectors: read from a file or trained on the catalogue.
     pub vectors: VectorsConfig,
     /// From the vector of the tags to the vector of the title.
@@ -392,6 +395,12 @@ impl Config {
             return Err(invalid(&format!(
                 "`run.threads` is {}, it must be 0 to {MAX_THREADS}",
                 self.run.threads
+            )));
+        }
+        if !(0.0..=1.0).contains(&self.graph.min_phrase_precision) {
+            return Err(invalid(&format!(
+                "`graph.min_phrase_precision` is {}, it must be 0 to 1",
+                self.graph.min_phrase_precision
             )));
         }
         if !(1..=crate::index::vectors::MAX_DIM).contains(&self.vectors.dim) {

@@ -7,6 +7,7 @@
 //! models/vectors.tcwv       word vectors (train word2vec)
 //! models/regressor-NAME.safetensors, .checkpoint   (train regressor)
 //! models/ranking.toml       tuned weights, read before titlecard.toml (train fusion)
+//! graph/graph.tcg           the knowledge graph; summary.json beside it (graph build)
 //! index/                    what search opens (index)
 //! results/, plots/          tables and pictures (eval)
 //! tmp/logs/                 full logs
@@ -29,6 +30,7 @@ use crate::catalogue::{
 use crate::config::{Config, ConfigError};
 use crate::embedding::{Embedder, EmbeddingError};
 use crate::eval::tasks::{EvalError, NamedRegressor, Tuned};
+use crate::graph::{self, Graph, GraphError, GraphSummary};
 use crate::index::{Encoded, IndexError, SearchIndex, word_tokenizer};
 use crate::progress::{Interrupted, Progress, Report, tell};
 use crate::regressor::{Regressor, RegressorError, Trained, Trainer, TrainingSet};
@@ -67,6 +69,9 @@ pub enum PipelineError {
     /// Training or loading the regressor.
     #[error(transparent)]
     Regressor(#[from] RegressorError),
+    /// Building or opening the graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// Building or opening the index.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -138,6 +143,16 @@ impl Workspace {
     /// State of a regressor's training after its last whole epoch.
     pub fn checkpoint(&self, name: &str) -> PathBuf {
         self.root.join(format!("models/regressor-{name}.checkpoint"))
+    }
+
+    /// The knowledge graph.
+    pub fn graph(&self) -> PathBuf {
+        self.root.join("graph/graph.tcg")
+    }
+
+    /// What the graph came to, as JSON.
+    pub fn graph_summary(&self) -> PathBuf {
+        self.root.join("graph/summary.json")
     }
 
     /// Index folder.
@@ -485,6 +500,41 @@ pub fn fold_encoders(workspace: &Workspace, films: &[Film]) -> Result<Vec<Encode
         }
         let encoder = wordvec::encoder::StaticEncoder::open(&path)?;
         folds.push(Encoded::of_films(encoder, films).map_err(IndexError::from)?);
+    }
+}
+
+/// Builds the knowledge graph of the catalogue.
+///
+/// # Errors
+/// [`PipelineError`]; the old graph is then as it was.
+pub fn build_graph(
+    workspace: &Workspace,
+    config: &Config,
+    films: &[Film],
+    report: &mut Report<'_>,
+) -> Result<GraphSummary, PipelineError> {
+    let summary = graph::build(&workspace.graph(), films, &config.graph, report)?;
+    let path = workspace.graph_summary();
+    let mut json = serde_json::to_vec_pretty(&summary)
+        .map_err(|error| ArtifactError::io("write", &path)(std::io::Error::other(error)))?;
+    json.push(b'\n');
+    write_bytes(&path, &json)?;
+    Ok(summary)
+}
+
+/// Opens the knowledge graph of the working folder; `n_films` is the size of the catalogue or index it
+/// is used with, if there is one.
+///
+/// # Errors
+/// [`PipelineError::Graph`] if it is missing, damaged, or of a catalogue of another size.
+pub fn open_graph(workspace: &Workspace, n_films: Option<usize>) -> Result<Graph, PipelineError> {
+    let path = workspace.graph();
+    let graph = Graph::open(&path)?;
+    match n_films {
+        Some(expected) if expected != graph.n_films() => {
+            Err(GraphError::OtherCatalogue { path, found: graph.n_films(), expected }.into())
+        }
+        _ => Ok(graph),
     }
 }
 

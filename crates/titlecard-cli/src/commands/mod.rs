@@ -4,6 +4,7 @@ mod completions;
 mod config;
 mod demo;
 mod eval;
+mod graph;
 mod index;
 mod prepare;
 mod search;
@@ -26,6 +27,9 @@ pub(crate) enum Command {
     /// Convert, inspect and search files of word vectors
     #[command(subcommand)]
     Vectors(vectors::Arguments),
+    /// Build, ask, draw and export the knowledge graph
+    #[command(subcommand)]
+    Graph(graph::Arguments),
     /// Build what search opens
     Index(index::Arguments),
     /// Find films by a description
@@ -45,6 +49,7 @@ pub(crate) fn run(command: Command, session: &SessionArguments) -> anyhow::Resul
         Command::Prepare(arguments) => prepare::run(&arguments, session),
         Command::Train(arguments) => train::run(arguments, session),
         Command::Vectors(arguments) => vectors::run(arguments, session),
+        Command::Graph(arguments) => graph::run(arguments, session),
         Command::Index(arguments) => index::run(&arguments, session),
         Command::Search(arguments) => search::run(&arguments, session),
         Command::Eval(arguments) => eval::run(&arguments, session),
