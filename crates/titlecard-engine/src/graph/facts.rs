@@ -269,16 +269,17 @@ fn period(text: &str, words: &[Word], at: usize) -> Option<String> {
     if let Some(name) = decade(&word.text) {
         return Some(name);
     }
+    // What follows the digits; nothing if they are not written as the tokenizer gives them ("１９８０").
+    let after = text[word.span.start..].strip_prefix(word.text.as_str()).unwrap_or_default();
     let number: Option<u32> = word.text.parse().ok();
     // The tokenizer drops a possessive ending: "1980's" is a decade, "in 1980" a year.
-    let rest = &text[word.span.start..];
-    let has_ending = rest[word.text.len().min(rest.len())..].starts_with(['\'', '\u{2019}']);
+    let has_ending = after.starts_with(['\'', '\u{2019}']);
     match number {
         Some(year @ 1800..=2030) if word.text.len() == 4 => {
             if has_ending && year % 10 == 0 {
                 return Some(format!("{year}s"));
             }
-            let opened = text[..word.span.start].ends_with('(') && rest[4..].starts_with(')');
+            let opened = text[..word.span.start].ends_with('(') && after.starts_with(')');
             (opened || introduces_year(before)).then(|| year.to_string())
         }
         Some(decade @ 20..=90) if has_ending && decade % 10 == 0 && word.text.len() == 2 => {
@@ -395,6 +396,7 @@ mod tests {
             (Relation::Period, "1944"),
             (Relation::Period, "1980s"),
         ]);
+        check("Café １９８０ und Zé's (１９３１), in １９４４", &[(Relation::Period, "1944")]);
         check("The late sixties, the 90's and the 1920's (1931)", &[
             (Relation::Period, "1920s"),
             (Relation::Period, "1931"),
