@@ -774,7 +774,7 @@ impl Reader<'_> {
 
 /// Words that may stand between two parts of one expression.
 const JOINERS: &[&str] = &[
-    "or", "and", "to", "maybe", "possibly", "perhaps", "through", "thru", "till", "until", "probably",
+    "early", "mid", "late", "beginning", "end", "middle", "or", "and", "to", "maybe", "possibly", "perhaps", "through", "thru", "till", "until", "probably",
     "even", "but", "could", "be", "the", "of", "most", "likely", "more", "up", "s", "from", "in", "a",
     "around", "if", "not", "either", "at", "min", "it", "might", "also", "have", "been", "as", "very",
 ];
