@@ -133,6 +133,20 @@ pub(super) fn find(text: &str, words: &Words, cues: &[Cue], today: i32) -> Vec<D
             });
         }
     }
+    let seen_by = |cue: &Cue, to: i32, confidence| DateRange {
+        kind: DateKind::Seen,
+        from: None,
+        to: Some(to),
+        confidence,
+        span: words.span(cue.first, cue.end),
+        negated: false,
+    };
+    if let Some(cue) = of_class(cues, Class::Childhood).find(|cue| reader.is_of_asker(cue)) {
+        dates.push(seen_by(cue, today - CHILDHOOD_YEARS, 0.9));
+    }
+    if let Some(cue) = of_class(cues, Class::Tape).next() {
+        dates.push(seen_by(cue, LAST_TAPES.min(today), 0.85));
+    }
     // "wwii" and "wwii era" are one era.
     dates.sort_by_key(|date| (date.span.start, usize::MAX - date.span.end));
     dates.dedup_by(|later, earlier| {
@@ -143,6 +157,12 @@ pub(super) fn find(text: &str, words: &Words, cues: &[Cue], today: i32) -> Vec<D
     dates
 }
 
+/// Films seen as a child are at least this old in 19 of 20 training questions.
+const CHILDHOOD_YEARS: i32 = 7;
+
+/// Last year in which films came out on tape.
+const LAST_TAPES: i32 = 2006;
+
 struct Reader<'a> {
     text: &'a str,
     words: &'a Words,
@@ -151,6 +171,17 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Whether a childhood is that of the person who asks, not of somebody in the film.
+    fn is_of_asker(&self, cue: &Cue) -> bool {
+        let own = (cue.first..cue.end).any(|at| matches!(self.words.get(at), "i" | "my"));
+        own || (1..=12).any(|back| {
+            matches!(
+                self.words.before(cue.first, back),
+                "i" | "we" | "me" | "my" | "saw" | "watched" | "watching" | "seen" | "remember"
+            )
+        }) && !(1..=12).any(|back| matches!(self.words.before(cue.first, back), "he" | "she" | "his" | "her" | "they"))
+    }
+
     /// The expression at word `at`, with the words before it that narrow it ("late", "mid to late").
     fn atom(&self, at: usize) -> Option<Atom> {
         if let Some(atom) = self.ago(at) {

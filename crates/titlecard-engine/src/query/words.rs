@@ -110,6 +110,10 @@ pub(super) const BREAKS: &[char] = &[
 pub(super) enum Class {
     /// Seeing the film.
     Seen,
+    /// Seeing it as a child.
+    Childhood,
+    /// Seeing it on tape.
+    Tape,
     /// Seeing it when it was new.
     Theatre,
     /// Making or releasing it.
@@ -158,6 +162,8 @@ impl Class {
     fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "seen" => Self::Seen,
+            "childhood" => Self::Childhood,
+            "tape" => Self::Tape,
             "theatre" => Self::Theatre,
             "release" => Self::Release,
             "setting" => Self::Setting,
