@@ -18,30 +18,38 @@ const TALK_BELOW: f32 = 0.4;
 
 /// The sentences with their roles: the share of words with content among those and the words of talk.
 pub(super) fn weigh_sentences(words: &Words, marks: &Marks, spans: &[Span]) -> Vec<Sentence> {
-    let mut counts = vec![(0.0_f32, 0.0_f32, 0_u32); spans.len()];
-    for (word, mark) in words.items.iter().zip(&marks.of) {
-        let Some((content, talk, n)) = counts.get_mut(word.sentence as usize) else { continue };
-        *n += 1;
+    let mut counts = vec![Count::default(); spans.len()];
+    for (at, (word, mark)) in words.items.iter().zip(&marks.of).enumerate() {
+        let Some(count) = counts.get_mut(word.sentence as usize) else { continue };
+        count.words += 1;
+        if mark.named {
+            count.named += 1.0;
+        }
         match mark.talk {
-            3 => *talk += 1.0,
-            2 => *talk += 0.7,
-            _ if mark.seen => *talk += 0.7,
+            3 => count.talk += 1.0,
+            2 => count.talk += 0.7,
+            1 => count.talk += 0.35,
+            _ if mark.seen => count.talk += 0.7,
+            _ if matches!(words.get(at), "he" | "she" | "his" | "her" | "him") => count.persons += 0.7,
             _ if mark.frame || mark.stop || mark.generic => {}
-            _ => *content += 1.0,
+            _ => count.content += 1.0,
         }
     }
     spans
         .iter()
         .zip(counts)
-        .map(|(span, (content, talk, n))| {
-            let weight = if n == 0 {
+        .map(|(span, count)| {
+            // A word or two of content in a sentence of talk are chance ("at my grandparents' house").
+            let content = count.content;
+            let told = (content - 1.0).max(0.0) + 0.3 * content.min(1.0) + count.persons.min(1.5) + count.named.min(2.0);
+            let weight = if count.words == 0 {
                 0.0
-            } else if talk == 0.0 {
-                if content == 0.0 { 0.5 } else { 1.0 }
+            } else if count.talk > 0.0 {
+                told / (told + 0.8 * count.talk)
+            } else if told > 0.0 {
+                1.0
             } else {
-                // A word or two of content in a sentence of talk are chance ("at my grandparents' house").
-                let content = (content - 1.0).max(0.0) + 0.3 * content.min(1.0);
-                content / (content + 0.8 * talk)
+                NO_CONTENT
             };
             let role = if weight >= FILM_ABOVE {
                 Role::Film
@@ -53,6 +61,22 @@ pub(super) fn weigh_sentences(words: &Words, marks: &Marks, spans: &[Span]) -> V
             Sentence { span: *span, role, weight }
         })
         .collect()
+}
+
+/// What a sentence without talk and without content is worth.
+const NO_CONTENT: f32 = 0.4;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    words: u32,
+    /// Words that say something.
+    content: f32,
+    /// Words of talk, each by how much it is.
+    talk: f32,
+    /// "He" and "she".
+    persons: f32,
+    /// Words of genres, traits, countries and languages.
+    named: f32,
 }
 
 /// Hedges and frames, overlapping ones as one.
@@ -299,7 +323,7 @@ pub(super) fn word_weights(
             0.0
         } else if mark.frame {
             FRAME_WEIGHT
-        } else if mark.talk > 0 {
+        } else if mark.talk > 1 {
             TALK_WEIGHT
         } else if in_date {
             DATE_WEIGHT

@@ -159,6 +159,10 @@ impl Reader<'_> {
         match kind {
             Kind::Film | Kind::Collection => {
                 let span = words.span(first, end);
+                // Nearly every word is some film's title; most end here.
+                if n == 1 && !capitalised && !self.is_quoted(first, end) && !marks.of[first].compared {
+                    return None;
+                }
                 if comparisons.iter().any(|comparison| comparison.span == span) {
                     return Some(0.85);
                 }

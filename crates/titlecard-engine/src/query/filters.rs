@@ -460,7 +460,7 @@ mod tests {
         `..` is not a year or a range of years (allowed: `1984`, `1980..1989`, `1980..`, `..1989`, `1980s`)
         there is no filter `gener` (allowed: year, genre, country, language, person, actor, director, keyword, title); did you mean `genre:`?
         there is no filter `foo` (allowed: year, genre, country, language, person, actor, director, keyword, title)
-        the filter `-genre:` has no value; write `genre:horror`
+        the filter `genre:` has no value; write `genre:horror`
         the filter `genre:"sci` has no closing quotation mark
         the filter `genre:` has no value; write `genre:horror`
         "#

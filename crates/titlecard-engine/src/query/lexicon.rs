@@ -27,8 +27,7 @@ pub struct Lexicon {
     entry_starts: Vec<u32>,
     kinds: Vec<Kind>,
     ids: Vec<u32>,
-    /// Open addressing: the number of a name or `NONE`.
-    slots: Vec<u32>,
+    slots: Slots,
     /// A bit for the hash of each proper beginning of a name.
     beginnings: Vec<u64>,
     /// Hashes of words that occur in many names.
@@ -75,7 +74,7 @@ impl Lexicon {
         self.blob.capacity()
             + 4 * (self.offsets.capacity() + self.entry_starts.capacity() + self.ids.capacity())
             + self.kinds.capacity()
-            + 4 * self.slots.capacity()
+            + 5 * self.slots.numbers.capacity()
             + 8 * self.beginnings.capacity()
             + 9 * self.common.capacity()
     }
@@ -136,7 +135,7 @@ impl Lexicon {
     }
 
     fn lookup<'a>(&self, hash: u64, tokens: impl Iterator<Item = &'a str> + Clone) -> Option<u32> {
-        find_slot(&self.slots, hash, |name| same_words(self.name(name), tokens.clone())).ok()
+        self.slots.find(hash, |name| same_words(self.name(name), tokens.clone())).ok()
     }
 }
 
@@ -168,30 +167,60 @@ fn bit_of(hash: u64, n_blocks: usize) -> usize {
     (mixed(hash) as usize) & (n_blocks * 64 - 1)
 }
 
-/// The slot's name for which `is_it` holds, or the number of the free slot where it belongs.
-fn find_slot(slots: &[u32], hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Result<u32, usize> {
-    let mask = slots.len() - 1;
-    let mut at = (mixed(hash) >> 8) as usize & mask;
-    loop {
-        match slots[at] {
-            NONE => return Err(at),
-            name if is_it(name) => return Ok(name),
-            _ => at = (at + 1) & mask,
+/// A hash table with open addressing from the hashes of names to their numbers. A byte of the hash beside each
+/// number spares nearly all comparisons with other names.
+#[derive(Debug, Clone)]
+struct Slots {
+    numbers: Vec<u32>,
+    bytes: Vec<u8>,
+}
+
+impl Slots {
+    /// `n_slots` is a power of two.
+    fn new(n_slots: usize) -> Self {
+        Self { numbers: vec![NONE; n_slots], bytes: vec![0; n_slots] }
+    }
+
+    /// The name for which `is_it` holds, or the number of the free slot where it belongs.
+    fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Result<u32, usize> {
+        let mask = self.numbers.len() - 1;
+        let mixed = mixed(hash);
+        let mut at = (mixed >> 8) as usize & mask;
+        loop {
+            let byte = self.bytes[at];
+            if byte == 0 {
+                return Err(at);
+            }
+            let number = self.numbers[at];
+            if byte == byte_of(mixed) && is_it(number) {
+                return Ok(number);
+            }
+            at = (at + 1) & mask;
         }
     }
+
+    fn put(&mut self, slot: usize, hash: u64, name: u32) {
+        self.numbers[slot] = name;
+        self.bytes[slot] = byte_of(mixed(hash));
+    }
+}
+
+/// A byte of the hash that is never 0, which marks a free slot.
+fn byte_of(mixed: u64) -> u8 {
+    (mixed >> 56) as u8 | 1
 }
 
 struct Builder {
     blob: String,
     offsets: Vec<u32>,
-    slots: Vec<u32>,
+    slots: Slots,
     /// Number of the name, kind, id.
     entries: Vec<(u32, Kind, u32)>,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Self { blob: String::new(), offsets: vec![0], slots: vec![NONE; 1024], entries: Vec::new() }
+        Self { blob: String::new(), offsets: vec![0], slots: Slots::new(1024), entries: Vec::new() }
     }
 }
 
@@ -228,11 +257,11 @@ impl Builder {
             return;
         }
         let n_names = self.offsets.len() - 1;
-        if n_names * 10 >= self.slots.len() * 7 {
+        if n_names * 10 >= self.slots.numbers.len() * 7 {
             self.grow();
         }
         let hash = words.iter().fold(START, |hash, word| extend(hash, word));
-        let found = find_slot(&self.slots, hash, |name| {
+        let found = self.slots.find(hash, |name| {
             same_words(name_in(&self.blob, &self.offsets, name), words.iter().copied())
         });
         let name = match found {
@@ -245,7 +274,7 @@ impl Builder {
                     self.blob.push_str(word);
                 }
                 self.offsets.push(self.blob.len() as u32);
-                self.slots[slot] = n_names as u32;
+                self.slots.put(slot, hash, n_names as u32);
                 n_names as u32
             }
         };
@@ -253,11 +282,11 @@ impl Builder {
     }
 
     fn grow(&mut self) {
-        let mut slots = vec![NONE; self.slots.len() * 2];
+        let mut slots = Slots::new(self.slots.numbers.len() * 2);
         for name in 0..self.offsets.len() as u32 - 1 {
             let hash = name_in(&self.blob, &self.offsets, name).split(' ').fold(START, extend);
-            if let Err(slot) = find_slot(&slots, hash, |_| false) {
-                slots[slot] = name;
+            if let Err(slot) = slots.find(hash, |_| false) {
+                slots.put(slot, hash, name);
             }
         }
         self.slots = slots;

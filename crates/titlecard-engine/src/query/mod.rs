@@ -465,9 +465,11 @@ struct Mark {
     stop: bool,
     generic: bool,
     frame: bool,
-    /// How much talk it is: 0, 2 or 3.
+    /// How much talk it is: 0 to 3.
     talk: u8,
     seen: bool,
+    /// A genre, a trait, a country or a language.
+    named: bool,
     negated: bool,
     compared: bool,
 }
@@ -475,14 +477,15 @@ struct Mark {
 impl Marks {
     fn new(words: &Words, cues: &[Cue]) -> Self {
         let mut of: Vec<Mark> = (0..words.len())
-            .map(|at| Mark { stop: is_stop_word(words.get(at)), ..Mark::default() })
+            .map(|at| Mark { stop: is_stop_word(words.get(at)), generic: is_year_like(words.get(at)), ..Mark::default() })
             .collect();
         for cue in cues {
             for mark in &mut of[cue.first..cue.end] {
                 match cue.class {
-                    Class::Talk => mark.talk = mark.talk.max(if cue.value == "3" { 3 } else { 2 }),
+                    Class::Talk => mark.talk = mark.talk.max(cue.value.parse().unwrap_or(3)),
                     Class::Frame => mark.frame = true,
                     Class::Generic => mark.generic = true,
+                    Class::Genre | Class::Trait | Class::Demonym | Class::Language => mark.named = true,
                     Class::Seen | Class::Theatre => mark.seen = true,
                     _ => {}
                 }
@@ -490,4 +493,10 @@ impl Marks {
         }
         Self { of }
     }
+}
+
+/// Digits, or digits and an "s": no content of a story.
+fn is_year_like(word: &str) -> bool {
+    let digits = word.trim_end_matches('s');
+    matches!(digits.len(), 2 | 4) && digits.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -56,6 +56,10 @@ pub(super) fn split(text: &str) -> Vec<Span> {
 /// The end of the sentence if the mark at `at` ends it.
 fn stop_at(text: &str, start: usize, at: usize) -> Option<usize> {
     let bytes = text.as_bytes();
+    // Inside a run of marks that was looked at as a whole.
+    if at > start && matches!(bytes[at - 1], b'.' | b'!' | b'?') {
+        return None;
+    }
     // The whole run of marks, and closing quotes and brackets after it.
     let mut end = at;
     while end < bytes.len() && matches!(bytes[end], b'.' | b'!' | b'?') {
@@ -77,7 +81,7 @@ fn stop_at(text: &str, start: usize, at: usize) -> Option<usize> {
             return None;
         }
         // "3.5", and the bullet of a numbered list.
-        if before.bytes().all(|byte| byte.is_ascii_digit()) && text[start..at].trim() == before {
+        if before.bytes().all(|byte| byte.is_ascii_digit()) && text[start..at].trim_matches(['-', '*', ' ', '\n', '\t', '\r']) == before {
             return None;
         }
     }

@@ -110,6 +110,10 @@ pub(super) const BREAKS: &[char] = &[
 pub(super) enum Class {
     /// Seeing the film.
     Seen,
+    /// Seeing it as a child.
+    Childhood,
+    /// Seeing it on tape.
+    Tape,
     /// Seeing it when it was new.
     Theatre,
     /// Making or releasing it.
@@ -158,6 +162,8 @@ impl Class {
     fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "seen" => Self::Seen,
+            "childhood" => Self::Childhood,
+            "tape" => Self::Tape,
             "theatre" => Self::Theatre,
             "release" => Self::Release,
             "setting" => Self::Setting,
@@ -195,14 +201,22 @@ pub(super) struct Cue {
 }
 
 struct Phrase {
+    /// Words after the second.
     rest: Vec<String>,
     class: Class,
     value: &'static str,
 }
 
-/// All phrase lists, by first word.
+/// The phrases that begin with one word.
+#[derive(Default)]
+struct Phrases1 {
+    alone: Vec<Phrase>,
+    by_second: HashMap<String, Vec<Phrase>>,
+}
+
+/// All phrase lists, by their first two words.
 pub(super) struct Phrases {
-    by_first: HashMap<String, Vec<Phrase>>,
+    by_first: HashMap<String, Phrases1>,
     /// Names of entities in catalogues by our name.
     pub aliases: HashMap<&'static str, Vec<String>>,
 }
@@ -242,17 +256,18 @@ impl Phrases {
             for phrase in line.split(',').map(str::trim).filter(|phrase| !phrase.is_empty()) {
                 let mut tokens = tokenizer.tokens(phrase).into_iter();
                 let Some(first) = tokens.next() else { continue };
-                let rest: Vec<String> = tokens.collect();
                 if class == Class::Alias {
-                    let name = std::iter::once(first).chain(rest).collect::<Vec<_>>().join(" ");
+                    let name = std::iter::once(first).chain(tokens).collect::<Vec<_>>().join(" ");
                     self.aliases.entry(value).or_default().push(name);
                     continue;
                 }
-                let phrases = self.by_first.entry(first).or_default();
-                if !phrases
-                    .iter()
-                    .any(|other| (&other.rest, other.class, other.value) == (&rest, class, value))
-                {
+                let begun = self.by_first.entry(first).or_default();
+                let phrases = match tokens.next() {
+                    None => &mut begun.alone,
+                    Some(second) => begun.by_second.entry(second).or_default(),
+                };
+                let rest: Vec<String> = tokens.collect();
+                if !phrases.iter().any(|other| (&other.rest, other.class, other.value) == (&rest, class, value)) {
                     phrases.push(Phrase { rest, class, value });
                 }
             }
@@ -263,15 +278,18 @@ impl Phrases {
     pub(super) fn find(&self, words: &Words) -> Vec<Cue> {
         let mut cues = Vec::with_capacity(words.len());
         for first in 0..words.len() {
-            let Some(phrases) = self.by_first.get(words.get(first)) else { continue };
-            for phrase in phrases {
+            let Some(begun) = self.by_first.get(words.get(first)) else { continue };
+            for phrase in &begun.alone {
+                cues.push(Cue { first, end: first + 1, class: phrase.class, value: phrase.value });
+            }
+            for phrase in begun.by_second.get(words.within(first + 1, first)).into_iter().flatten() {
                 let fits = phrase
                     .rest
                     .iter()
                     .enumerate()
-                    .all(|(offset, word)| words.within(first + offset + 1, first) == word);
+                    .all(|(offset, word)| words.within(first + offset + 2, first) == word);
                 if fits {
-                    let end = first + 1 + phrase.rest.len();
+                    let end = first + 2 + phrase.rest.len();
                     cues.push(Cue { first, end, class: phrase.class, value: phrase.value });
                 }
             }
