@@ -90,6 +90,8 @@ pub struct Config {
     pub lexical: LexicalConfig,
     /// Weights of the parts of a score.
     pub fusion: FusionWeights,
+    /// Search.
+    pub search: SearchConfig,
     /// Evaluation.
     pub eval: EvalConfig,
 }
@@ -185,6 +187,34 @@ impl Default for VectorsConfig {
             subsample: 1e-3,
             learning_rate: 0.025,
         }
+    }
+}
+
+/// Search.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchConfig {
+    /// The year that "20 years ago" in a question counts from; 0 for the present one.
+    pub year: i32,
+    /// Weigh the words of a question by what they say of the film.
+    pub weigh_words: bool,
+}
+
+impl Default for SearchConfig {
+    fn default() -> Self {
+        Self { year: 0, weigh_words: true }
+    }
+}
+
+impl SearchConfig {
+    /// The year that "20 years ago" in a question counts from.
+    pub fn year_of_questions(&self) -> i32 {
+        const SECONDS_A_YEAR: u64 = 31_556_952;
+        if self.year != 0 {
+            return self.year;
+        }
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        1970 + since_1970.map_or(0, |time| time.as_secs() / SECONDS_A_YEAR) as i32
     }
 }
 

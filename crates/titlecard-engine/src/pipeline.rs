@@ -32,6 +32,7 @@ use crate::embedding::{Embedder, EmbeddingError};
 use crate::eval::tasks::{EvalError, NamedRegressor, Tuned};
 use crate::graph::{self, Graph, GraphError, GraphSummary};
 use crate::index::{Encoded, IndexError, SearchIndex, word_tokenizer};
+use crate::rank::Knowledge;
 use crate::progress::{Interrupted, Progress, Report, tell};
 use crate::regressor::{Regressor, RegressorError, Trained, Trainer, TrainingSet};
 use crate::sample;
@@ -544,7 +545,12 @@ pub fn open_graph(workspace: &Workspace, n_films: Option<usize>) -> Result<Graph
 /// [`PipelineError`] naming the command that makes what is missing.
 pub fn open_engine(workspace: &Workspace, config: &Config) -> Result<Engine, PipelineError> {
     let index = SearchIndex::open(&workspace.index(), false)?;
-    Ok(Engine::new(index, config.lexical, config.fusion))
+    let engine = Engine::new(index, config.lexical, config.fusion);
+    if !workspace.graph().exists() {
+        return Ok(engine);
+    }
+    let graph = open_graph(workspace, Some(engine.index().n_films()))?;
+    Ok(engine.with_knowledge(Knowledge::new(graph, &config.search)))
 }
 
 /// Writes tuned weights where [`Workspace::ranking`] says, as settings.

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::catalogue::Film;
 use crate::embedding::Pooling;
-use crate::index::lexical::{LexicalConfig, LexicalError, TermMatch};
+use crate::index::lexical::{LexicalConfig, LexicalError, LexicalQuery, TermMatch};
 use crate::index::{Encoded, IndexError, SearchIndex};
-use crate::rank::{FusionWeights, N_PARTS, PARTS, normalise_lexical, top_k};
+use crate::query::Understanding;
+use crate::rank::{FusionWeights, Knowledge, N_PARTS, Pool, PARTS, normalise_lexical, top_k};
 
 /// Why a search has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,9 @@ pub enum SearchError {
     /// The index cannot be opened.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// Stopped from outside.
+    #[error(transparent)]
+    Interrupted(#[from] crate::progress::Interrupted),
 }
 
 /// One part of a score.
@@ -88,20 +92,25 @@ impl Scores {
     }
 }
 
-/// Answers queries over an opened index.
+/// Answers queries over an opened index. Cloning is cheap; all clones see the same state.
+#[derive(Clone)]
 pub struct Engine {
     index: Arc<SearchIndex>,
     lexical: LexicalConfig,
     fusion: FusionWeights,
+    knowledge: Option<Arc<Knowledge>>,
+    pool_size: usize,
 }
 
+/// Films that are ranked by more than the first stage.
+const POOL_SIZE: usize = 1_000;
 /// Most telling words shown for a film.
 const MAX_MATCHES: usize = 8;
 
 impl Engine {
     /// Puts an index and the settings of ranking together.
     pub fn new(index: SearchIndex, lexical: LexicalConfig, fusion: FusionWeights) -> Self {
-        Self { index: Arc::new(index), lexical, fusion }
+        Self { index: Arc::new(index), lexical, fusion, knowledge: None, pool_size: POOL_SIZE }
     }
 
     /// The index.
@@ -111,7 +120,36 @@ impl Engine {
 
     /// The same engine with other constants and field weights of BM25.
     pub fn with_lexical(&self, lexical: LexicalConfig) -> Self {
-        Self { index: Arc::clone(&self.index), lexical, fusion: self.fusion }
+        Self { lexical, ..self.clone() }
+    }
+
+    /// The same engine with the graph of its catalogue.
+    pub fn with_knowledge(&self, knowledge: Knowledge) -> Self {
+        Self { knowledge: Some(Arc::new(knowledge)), ..self.clone() }
+    }
+
+    /// The graph and what understands questions by it, if there is one.
+    pub fn knowledge(&self) -> Option<&Knowledge> {
+        self.knowledge.as_deref()
+    }
+
+    /// The films worth ranking for `query`, with their facts; `scores` receives the first stage. Without a graph
+    /// the pool is empty.
+    ///
+    /// # Errors
+    /// [`LexicalError`] if the index cannot be read.
+    pub fn pool(
+        &self,
+        query: &str,
+        encoded: Option<&Encoded>,
+        scores: &mut Scores,
+    ) -> Result<(Pool, Understanding), LexicalError> {
+        let Some(knowledge) = &self.knowledge else { return Ok(Default::default()) };
+        let understood = knowledge.understand(query);
+        let wanted = self.fusion.as_array().map(|weight| weight > 0.0);
+        self.score_parts(query, Some(&understood), wanted, encoded, scores)?;
+        let pool = Pool::new(query, &understood, scores, &self.index, encoded, knowledge, self.pool_size);
+        Ok((pool, understood))
     }
 
     /// Constants and field weights of BM25.
@@ -166,6 +204,22 @@ impl Engine {
         Ok(Answer { hits, n_films: self.index.n_films(), latency_ms })
     }
 
+    /// The terms of a question; where it is understood, with what each word is worth.
+    pub fn terms(&self, query: &str, understood: Option<&Understanding>) -> LexicalQuery {
+        let weighs = self.knowledge().is_some_and(Knowledge::weighs_words);
+        match understood {
+            Some(understood) if weighs => {
+                self.index.lexical.parse_weighted(query, |at| understood.weight_at(at))
+            }
+            _ => self.index.lexical.parse(query),
+        }
+    }
+
+    /// What a question says, if there is a graph to understand it by.
+    pub fn understand(&self, query: &str) -> Option<Understanding> {
+        self.knowledge().map(|knowledge| knowledge.understand(query))
+    }
+
     /// Scores every film for `query`; answers whether anything in the query is known. Parts of no weight
     /// stay 0.
     ///
@@ -173,7 +227,8 @@ impl Engine {
     /// [`LexicalError`] if the index cannot be read.
     pub fn score_all(&self, query: &str, scores: &mut Scores) -> Result<bool, LexicalError> {
         let wanted = self.fusion.as_array().map(|weight| weight > 0.0);
-        self.score_parts(query, wanted, self.index.encoded.as_ref(), scores)
+        let understood = self.understand(query);
+        self.score_parts(query, understood.as_ref(), wanted, self.index.encoded.as_ref(), scores)
     }
 
     /// [`Engine::score_all`] with the `wanted` parts alone and another encoder than the index's.
@@ -183,6 +238,7 @@ impl Engine {
     pub fn score_parts(
         &self,
         query: &str,
+        understood: Option<&Understanding>,
         wanted: [bool; N_PARTS],
         encoded: Option<&Encoded>,
         scores: &mut Scores,
@@ -193,7 +249,7 @@ impl Engine {
         let [lexical, plot, encoder, plot_encoder, vectors, regression, popularity] = &mut scores.parts;
         let mut is_known = false;
 
-        let terms = self.index.lexical.parse(query);
+        let terms = self.terms(query, understood);
         for (scores, is_wanted, fields) in
             [(lexical, wanted[0], self.lexical.of_records()), (plot, wanted[1], self.lexical.of_plots())]
         {

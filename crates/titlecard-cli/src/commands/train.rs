@@ -7,6 +7,7 @@ use titlecard_engine::catalogue::Split;
 use titlecard_engine::embedding::Pooling;
 use titlecard_engine::eval::queries::read_queries;
 use titlecard_engine::eval::tasks::KnownItem;
+use titlecard_engine::rank::training::{Sampling, build_lists, write_lists};
 use titlecard_engine::pipeline::{self, DEFAULT_REGRESSOR};
 use titlecard_engine::regressor::RegressorConfig;
 use titlecard_engine::sample;
@@ -26,6 +27,8 @@ pub(crate) enum Arguments {
     Regressor(RegressorArguments),
     /// Field weights and weights of the parts, on training queries
     Fusion(FusionArguments),
+    /// The rules that rank, on training queries
+    Ranker(RankerArguments),
 }
 
 /// Word vectors.
@@ -110,6 +113,7 @@ pub(crate) fn run(arguments: Arguments, session: &SessionArguments) -> anyhow::R
         Arguments::Encoder(arguments) => vectors::train_encoder(&arguments, session),
         Arguments::Regressor(arguments) => regressor(&arguments, session),
         Arguments::Fusion(arguments) => fusion(&arguments, session),
+        Arguments::Ranker(arguments) => ranker(&arguments, session),
     }
 }
 
@@ -235,4 +239,43 @@ pub(crate) fn tune_fusion(session: &Session, files: &[PathBuf]) -> anyhow::Resul
         path.display()
     ));
     Ok(())
+}
+
+/// Rule ranker.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  titlecard train ranker --queries train.jsonl.zst")]
+pub(crate) struct RankerArguments {
+    /// Training queries (JSON lines) [default: the training queries of the sample]
+    #[arg(long, value_name = "FILE")]
+    queries: Vec<PathBuf>,
+    /// Only write the candidates of these queries, of whatever split, to FOLDER, for other learners
+    #[arg(long, value_name = "FOLDER")]
+    dump: Option<PathBuf>,
+}
+
+fn ranker(arguments: &RankerArguments, session: &SessionArguments) -> anyhow::Result<Outcome> {
+    let session = Session::open(session, ".", &[])?;
+    let catalogue = pipeline::load_films(&session.workspace)?;
+    let engine = pipeline::open_engine(&session.workspace, &session.config)?;
+    let mut queries = Vec::new();
+    for file in &arguments.queries {
+        queries.extend(read_queries(file)?);
+    }
+    let folds = pipeline::fold_encoders(&session.workspace, catalogue.films())?;
+    let task = KnownItem {
+        engine: &engine,
+        films: catalogue.films(),
+        regressors: &[],
+        folds: &folds,
+        seed: session.config.run.seed,
+    };
+    let asked = task.select(&queries, None);
+    let is_training = queries.iter().all(|query| query.split == Some(Split::Train));
+    let wanted = task.wanted(&asked, is_training);
+    let sampling = is_training.then_some(Sampling { best: 100, random: 150, seed: session.config.run.seed });
+    let lists = session.with_progress(|progress| build_lists(&engine, &wanted, sampling, progress))?;
+    if let Some(folder) = &arguments.dump {
+        write_lists(folder, &lists)?;
+    }
+    Ok(Outcome::Done)
 }

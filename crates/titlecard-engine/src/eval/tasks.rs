@@ -18,6 +18,7 @@ use crate::embedding::{Embedder, Pooling, normalise_rows};
 use crate::index::lexical::{FIELDS, FieldWeights, LexicalConfig, LexicalError, LexicalIndex};
 use crate::progress::{Interrupted, Report, tell};
 use crate::index::Encoded;
+use crate::rank::training::Wanted;
 use crate::rank::{Candidates, FusionWeights, N_PARTS, PARTS, normalise_lexical, tune_weights};
 use crate::regressor::{Metric, Regressor};
 use crate::search::{Engine, Scores, milliseconds};
@@ -439,6 +440,15 @@ impl KnownItem<'_> {
         self.folds.get(crate::encoder::fold_of(&query.film_id, self.folds.len()))
     }
 
+    /// The questions `asked` as lists are built from, with the encoder each may be scored with.
+    pub fn wanted<'q>(&'q self, asked: &Asked<'q>, is_training: bool) -> Vec<Wanted<'q>> {
+        let encoded = |query| if is_training { self.encoded_for(query) } else { None };
+        let queries = asked.queries.iter().zip(&asked.sought);
+        queries
+            .map(|(&query, &sought)| Wanted { text: &query.text, sought, encoded: encoded(query) })
+            .collect()
+    }
+
     /// Runs all methods on the queries `asked`.
     ///
     /// # Errors
@@ -493,7 +503,8 @@ impl KnownItem<'_> {
             latency_ms.push(milliseconds(started.elapsed()));
             ranks[N_PARTS].push(mean_rank(&scores.total, sought[at]));
             // Also the parts that have no weight.
-            self.engine.score_parts(text, is_shown, index.encoded.as_ref(), &mut scores)?;
+            let understood = self.engine.understand(text);
+            self.engine.score_parts(text, understood.as_ref(), is_shown, index.encoded.as_ref(), &mut scores)?;
             for part in (0..N_PARTS).filter(|&part| is_shown[part]) {
                 ranks[part].push(mean_rank(&scores.parts[part], sought[at]));
             }
@@ -567,7 +578,8 @@ impl KnownItem<'_> {
             let pools: Result<Vec<Candidates>, LexicalError> = block
                 .par_iter()
                 .map(|&at| {
-                    let query = index.parse(&asked.queries[at].text);
+                    let text = &asked.queries[at].text;
+                    let query = self.engine.terms(text, self.engine.understand(text).as_ref());
                     let fields = (0..lexical.weights.as_array().len())
                         .map(|field| {
                             let mut one = [0.0; FIELDS.len()];
@@ -599,7 +611,8 @@ impl KnownItem<'_> {
             }
             let query = asked.queries[at];
             let encoded = self.encoded_for(query);
-            engine.score_parts(&query.text, is_shown, encoded, &mut scores)?;
+            let understood = engine.understand(&query.text);
+            engine.score_parts(&query.text, understood.as_ref(), is_shown, encoded, &mut scores)?;
             let parts = scores.parts.each_ref().map(Vec::as_slice);
             pools.push(Candidates::collect(&parts, asked.sought[at], TUNING_DEPTH));
         }

@@ -11,19 +11,23 @@ pub struct Facts {
     popularity: Vec<f32>,
     /// Numbers of the films whose plot is known, rising.
     with_plot: Vec<u32>,
+    is_brief: Vec<bool>,
 }
 
 const MAGIC: &[u8; 4] = b"TCFF";
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 16;
-/// Bytes a film: year i16, whether its plot is known u8, 0, votes u32.
+/// An overview of fewer words is brief.
+const BRIEF_WORDS: usize = 20;
+/// Bytes a film: year i16, whether its plot is known u8, whether its overview is brief u8, votes u32.
 const FILM_BYTES: usize = 8;
 
 impl Facts {
     /// Writes the facts of `films`.
     ///
     /// Layout, little endian: `TCFF`, version u32, number of films u64; for every film its year i16 (0 if
-    /// unknown), 1 if its plot is known u8, 0 u8, votes u32 (0 if unknown).
+    /// unknown), 1 if its plot is known u8, 1 if its
+    /// overview is brief u8, votes u32 (0 if unknown).
     ///
     /// # Errors
     /// The writer's.
@@ -34,7 +38,8 @@ impl Facts {
         for film in films {
             let year = film.year.and_then(|year| i16::try_from(year).ok()).unwrap_or(0);
             out.write_all(&year.to_le_bytes())?;
-            out.write_all(&[u8::from(!film.plot.is_empty()), 0])?;
+            let is_brief = film.overview.split_whitespace().nth(BRIEF_WORDS - 1).is_none();
+            out.write_all(&[u8::from(!film.plot.is_empty()), u8::from(is_brief)])?;
             out.write_all(&film.votes.unwrap_or(0).to_le_bytes())?;
         }
         Ok(())
@@ -57,6 +62,7 @@ impl Facts {
         Some(Self {
             years: films.iter().map(|film| i16::from_le_bytes([film[0], film[1]])).collect(),
             popularity: films.iter().map(|film| (f64::from(votes(film)).ln_1p() * scale) as f32).collect(),
+            is_brief: films.iter().map(|film| film[3] != 0).collect(),
             with_plot: (0..).zip(films).filter(|(_, film)| film[2] != 0).map(|(at, _)| at).collect(),
         })
     }
@@ -69,6 +75,11 @@ impl Facts {
     /// Year of release, if known.
     pub fn year(&self, film_idx: usize) -> Option<i32> {
         self.years.get(film_idx).filter(|&&year| year != 0).map(|&year| i32::from(year))
+    }
+
+    /// Whether the overview has fewer than twenty words.
+    pub fn is_brief(&self, film_idx: usize) -> bool {
+        self.is_brief.get(film_idx).copied().unwrap_or(false)
     }
 
     /// Logarithm of one plus the votes, relative to the film with most, 0 to 1: `[n_films]`.

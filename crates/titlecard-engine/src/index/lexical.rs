@@ -161,7 +161,7 @@ impl LexicalConfig {
 }
 
 /// A term of a query.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct QueryTerm {
     /// The term as indexed (folded, stemmed).
     pub term: String,
@@ -169,17 +169,19 @@ pub struct QueryTerm {
     pub word: String,
     /// How often it stands in the query.
     pub count: u32,
+    /// What it is worth, 0 to 1: the most any of its places is worth.
+    pub emphasis: f32,
 }
 
 impl QueryTerm {
     /// `qtf` of the module's formula.
     fn weight(&self) -> f32 {
-        1.0 + (self.count as f32).ln()
+        self.emphasis * (1.0 + (self.count as f32).ln())
     }
 }
 
 /// Distinct terms of a query, in order of first appearance.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct LexicalQuery {
     terms: Vec<QueryTerm>,
 }
@@ -189,14 +191,25 @@ impl LexicalQuery {
     /// else ("It"): in a long question they are a third of the words, and in short fields, where they
     /// are rare, each would weigh as much as a telling word.
     pub fn parse(text: &str, tokenizer: &Tokenizer) -> Self {
+        Self::parse_weighted(text, tokenizer, |_| 1.0)
+    }
+
+    /// [`LexicalQuery::parse`] where `worth` says what the word at a byte of the text is worth, 0 to 1; words
+    /// worth nothing are left out.
+    pub fn parse_weighted(text: &str, tokenizer: &Tokenizer, worth: impl Fn(usize) -> f32) -> Self {
         let mut places = std::collections::HashMap::new();
         let mut terms: Vec<QueryTerm> = Vec::new();
         tokenizer.for_each_with_span(text, |term, span| {
+            let emphasis = worth(span.start);
+            if emphasis <= 0.0 {
+                return;
+            }
             let at = *places.entry(term.to_owned()).or_insert_with(|| {
-                terms.push(QueryTerm { term: term.to_owned(), word: text[span].to_owned(), count: 0 });
+                terms.push(QueryTerm { term: term.to_owned(), word: text[span].to_owned(), count: 0, emphasis });
                 terms.len() - 1
             });
             terms[at].count += 1;
+            terms[at].emphasis = terms[at].emphasis.max(emphasis);
         });
         let is_telling = |term: &QueryTerm| !is_stop_word(&term.word);
         if terms.iter().any(is_telling) {
@@ -350,6 +363,11 @@ impl LexicalIndex {
     /// Cuts a query into the terms of this index.
     pub fn parse(&self, query: &str) -> LexicalQuery {
         LexicalQuery::parse(query, &self.tokenizer)
+    }
+
+    /// [`LexicalQuery::parse_weighted`] with the tokenizer of this index.
+    pub fn parse_weighted(&self, query: &str, worth: impl Fn(usize) -> f32) -> LexicalQuery {
+        LexicalQuery::parse_weighted(query, &self.tokenizer, worth)
     }
 
     /// BM25 score of every film, 0 where nothing matches.

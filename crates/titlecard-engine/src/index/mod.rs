@@ -43,7 +43,7 @@ use crate::regressor::{Regressor, RegressorError};
 use crate::text::Tokenizer;
 use facts::Facts;
 use lexical::{LexicalError, LexicalIndex};
-use vectors::{VectorError, VectorIndex};
+use vectors::{RoundedQuery, VectorError, VectorIndex};
 
 /// Why an index could not be built or opened.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +140,17 @@ impl Encoded {
         let bag = crate::encoder::bag_of(&self.encoder, crate::encoder::word_tokenizer(), text);
         self.encoder.encode_bag(&bag, Side::Query, &mut vector);
         vector
+    }
+
+    /// Cosine of a rounded question with the record of one film.
+    pub fn with_record(&self, question: &RoundedQuery, film: usize) -> f32 {
+        self.records.cosine_of(question, film)
+    }
+
+    /// Cosine of a rounded question with the plot of one film, if it has one.
+    pub fn with_plot(&self, question: &RoundedQuery, facts: &Facts, film: usize) -> Option<f32> {
+        let row = facts.with_plot().binary_search(&(film as u32)).ok()?;
+        Some(self.plots.cosine_of(question, row))
     }
 
     /// Cosines of a question with the records of all films, `[n_films]`.

@@ -173,6 +173,34 @@ impl VectorIndex {
     }
 }
 
+/// A query rounded as the index needs it, for rows that are looked at one by one.
+pub struct RoundedQuery {
+    components: Vec<i16>,
+    scale: f32,
+}
+
+impl RoundedQuery {
+    /// Rounds a query of any length.
+    pub fn new(query: &[f32]) -> Self {
+        let (components, scale) = round_query(query);
+        Self { components, scale }
+    }
+}
+
+impl VectorIndex {
+    /// Cosine of a query with one row: what [`VectorIndex::cosine_all`] says of it.
+    ///
+    /// # Panics
+    /// If there is no such row, or the query has other dimensions.
+    pub fn cosine_of(&self, query: &RoundedQuery, row: usize) -> f32 {
+        assert_eq!(query.components.len(), self.dim, "one component a dimension");
+        let scales = self.bytes[HEADER_BYTES..HEADER_BYTES + 4 * self.n_rows].as_chunks::<4>().0;
+        let components: &[i8] = bytemuck::cast_slice(&self.bytes[HEADER_BYTES + 4 * self.n_rows..]);
+        let row_components = &components[row * self.dim..(row + 1) * self.dim];
+        dot(row_components, &query.components) as f32 * (query.scale * f32::from_le_bytes(scales[row]))
+    }
+}
+
 /// Integer dot product. Written so that the compiler uses 16-bit multiply-add instructions.
 fn dot(row: &[i8], query: &[i16]) -> i32 {
     row.iter().zip(query).map(|(&a, &b)| i32::from(i16::from(a)) * i32::from(b)).sum()

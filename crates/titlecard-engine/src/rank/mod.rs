@@ -4,10 +4,14 @@
 //! ranked by. Reciprocal-rank fusion is not used: it throws the sizes of scores away and fails when a
 //! channel has nothing to say (a query without any word of the title still gives every film a rank).
 
+pub mod literals;
+mod pool;
+pub mod training;
 mod tune;
 
 use serde::{Deserialize, Serialize};
 
+pub use pool::{Knowledge, Pool};
 pub use tune::{Candidates, TunedWeights, tune_weights};
 
 /// Number of parts of a score.
