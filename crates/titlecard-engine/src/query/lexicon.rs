@@ -261,9 +261,9 @@ impl Builder {
             self.grow();
         }
         let hash = words.iter().fold(START, |hash, word| extend(hash, word));
-        let found = self.slots.find(hash, |name| {
-            same_words(name_in(&self.blob, &self.offsets, name), words.iter().copied())
-        });
+        let found = self
+            .slots
+            .find(hash, |name| same_words(name_in(&self.blob, &self.offsets, name), words.iter().copied()));
         let name = match found {
             Ok(name) => name,
             Err(slot) => {

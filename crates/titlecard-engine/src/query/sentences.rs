@@ -81,7 +81,9 @@ fn stop_at(text: &str, start: usize, at: usize) -> Option<usize> {
             return None;
         }
         // "3.5", and the bullet of a numbered list.
-        if before.bytes().all(|byte| byte.is_ascii_digit()) && text[start..at].trim_matches(['-', '*', ' ', '\n', '\t', '\r']) == before {
+        if before.bytes().all(|byte| byte.is_ascii_digit())
+            && text[start..at].trim_matches(['-', '*', ' ', '\n', '\t', '\r']) == before
+        {
             return None;
         }
     }
