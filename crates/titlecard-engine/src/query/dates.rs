@@ -112,9 +112,7 @@ pub(super) fn find(text: &str, words: &Words, cues: &[Cue], today: i32) -> Vec<D
                 atom.end = next.end;
             }
             at = atom.end;
-            if let Some(date) = reader.date(&atom) {
-                dates.push(date);
-            }
+            dates.push(reader.date(&atom));
         } else {
             at += 1;
         }
@@ -237,8 +235,7 @@ impl Reader<'_> {
         let number: i32 = digits.parse().ok()?;
         match digits.len() {
             4 if plural && number % 10 == 0 => match number {
-                1900 | 2000 => atom(at + 1, number, number + 9, Unit::Decade),
-                1910..=2030 => atom(at + 1, number, number + 9, Unit::Decade),
+                1900..=2030 => atom(at + 1, number, number + 9, Unit::Decade),
                 1000..=1800 if number % 100 == 0 => atom(at + 1, number, number + 99, Unit::Century),
                 1000..=1890 => atom(at + 1, number, number + 9, Unit::Century),
                 _ => None,
@@ -300,8 +297,9 @@ impl Reader<'_> {
         let quoted =
             matches!(before, Some('"' | '\u{201c}' | '*')) && matches!(after, Some('"' | '\u{201d}' | '*'));
         let born = (1..=3).any(|back| words.before(at, back) == "born");
-        !(of_title || quoted || born)
-            && !matches!(before, Some('$' | '£' | '€' | '#'))
+        let priced = matches!(before, Some('$' | '£' | '€' | '#'));
+        let no_year = of_title || quoted || born || priced;
+        !no_year
             && !matches!(
                 next,
                 "dollars"
@@ -579,7 +577,7 @@ impl Reader<'_> {
             ("a" | "the", "few") => of(2, 6, 2),
             ("a", "couple") => of(1, 4, 2),
             ("a", "dozen") => of(11, 14, 2),
-            ("a", "year" | "decade") | ("last", "year" | "decade") => of(1, 1, 1),
+            ("a" | "last", "year" | "decade") => of(1, 1, 1),
             ("couple" | "few", _) if !matches!(words.before(at, 1), "a" | "the") => of(1, 5, 1),
             ("several", _) => of(3, 9, 1),
             ("some", "years") => of(2, 10, 1),
@@ -645,8 +643,7 @@ impl Reader<'_> {
                 }
             }
         }
-        let mut at = atom.end;
-        for _ in 0..5 {
+        for at in atom.end..atom.end + 5 {
             if let Some(next) = self.atom(at) {
                 let far = (next.from - atom.to).abs() > 45;
                 let apart = (next.unit == Unit::Century) != (atom.unit == Unit::Century);
@@ -655,13 +652,12 @@ impl Reader<'_> {
             if !JOINERS.contains(&words.within(at, last)) {
                 return None;
             }
-            at += 1;
         }
         None
     }
 
     /// The range `atom` stands for, with its bounds and what it is of.
-    fn date(&self, atom: &Atom) -> Option<DateRange> {
+    fn date(&self, atom: &Atom) -> DateRange {
         let words = self.words;
         let bounds = self.bounds(atom);
         let (from, to, first, end) = (bounds.from, bounds.to, bounds.first, bounds.end.min(words.len()));
@@ -681,7 +677,7 @@ impl Reader<'_> {
         let not = |back| matches!(words.before(first, back), "not" | "isnt" | "wasnt");
         let negated = not(1) || not(2) && matches!(words.before(first, 1), "the" | "from" | "a" | "in");
         let confidence = (held * certainty).clamp(0.05, 1.0);
-        Some(DateRange { kind, from, to, confidence, span: words.span(first, end), negated })
+        DateRange { kind, from, to, confidence, span: words.span(first, end), negated }
     }
 
     /// The range of `atom` with what stands round it: "before", "around", "or earlier", "at the latest".
@@ -750,8 +746,9 @@ impl Reader<'_> {
                 (bounds.to, bounds.end) =
                     (None, atom.end + if matches!(next(0), "present" | "now") { 1 } else { 2 });
             }
-            ("and" | "to", "the", "present") => (bounds.to, bounds.end) = (None, atom.end + 3),
-            ("at", "the", "earliest" | "oldest") => (bounds.to, bounds.end) = (None, atom.end + 3),
+            ("and" | "to", "the", "present") | ("at", "the", "earliest" | "oldest") => {
+                (bounds.to, bounds.end) = (None, atom.end + 3)
+            }
             ("at" | "in", "the", "latest" | "newest") => (bounds.from, bounds.end) = (None, atom.end + 3),
             ("at", "latest", _) => (bounds.from, bounds.end) = (None, atom.end + 2),
             ("on" | "onward" | "onwards" | "forward" | "upwards" | "ahead", _, _)

@@ -178,7 +178,6 @@ impl Reader<'_> {
                 let named = self.follows(Class::Called, first)
                     || marks.of[first].negated && (first == 0 || !marks.of[first - 1].negated || n > 1);
                 match (content.len(), capitalised) {
-                    (0, _) => None,
                     (1, true)
                         if n == 1
                             && (named || (rare && marks.of[first].negated))
@@ -221,7 +220,7 @@ impl Reader<'_> {
             Kind::Keyword | Kind::Genre => {
                 if content.is_empty()
                     || words.get(first).len() < 3 && n == 1
-                    || self.is_all_generic(first, end, marks)
+                    || is_all_generic(first, end, marks)
                 {
                     return None;
                 }
@@ -238,10 +237,6 @@ impl Reader<'_> {
             }
             Kind::Year | Kind::Decade => None,
         }
-    }
-
-    fn is_all_generic(&self, first: usize, end: usize, marks: &Marks) -> bool {
-        marks.of[first..end].iter().all(|mark| mark.generic || mark.stop || mark.frame)
     }
 
     /// Whether our lists know these words as a country or language.
@@ -293,7 +288,7 @@ impl Reader<'_> {
                         | "from"
                         | "classic"
                 )
-                && !self.film_at(at, names, strong, meaningful, marks).is_some_and(|(end, _)| end > at + 1)
+                && self.film_at(at, names, strong, meaningful, marks).is_none_or(|(end, _)| end <= at + 1)
             {
                 at += 1;
                 skipped += 1;
@@ -618,4 +613,8 @@ impl Reader<'_> {
                 "it" | "movie" | "film" | "show" | "this" | "was" | "its"
             )
     }
+}
+
+fn is_all_generic(first: usize, end: usize, marks: &Marks) -> bool {
+    marks.of[first..end].iter().all(|mark| mark.generic || mark.stop || mark.frame)
 }

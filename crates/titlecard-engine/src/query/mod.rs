@@ -466,6 +466,8 @@ struct Marks {
     of: Vec<Mark>,
 }
 
+// Independent facts of a word, not states.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone, Copy, Default)]
 struct Mark {
     stop: bool,

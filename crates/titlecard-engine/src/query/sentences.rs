@@ -114,8 +114,7 @@ fn newline_at(text: &str, at: usize) -> Option<usize> {
     let next = rest.trim_start_matches([' ', '\t', '\r']);
     let before = text[..at].trim_end().chars().next_back();
     let new_thought = match next.chars().next() {
-        None => true,
-        Some('\n') => true,
+        None | Some('\n') => true,
         Some(c) => !c.is_lowercase() || before.is_some_and(|c| matches!(c, ':' | '.' | '!' | '?')),
     };
     new_thought.then_some(at + 1)
