@@ -68,11 +68,18 @@ fn questions(path: &str) -> Vec<Question> {
 }
 
 fn catalogue(path: &str, wanted: &HashSet<u32>) -> (Lexicon, HashMap<u32, FilmFacts>) {
-    let mut reader = csv::Reader::from_reader(zstd::Decoder::new(std::fs::File::open(path).unwrap()).unwrap());
+    let mut reader =
+        csv::Reader::from_reader(zstd::Decoder::new(std::fs::File::open(path).unwrap()).unwrap());
     let headers = reader.headers().unwrap().clone();
     let column = |name: &str| headers.iter().position(|header| header == name).unwrap();
-    let (id, title, genres, keywords, cast, director) =
-        (column("id"), column("title"), column("genres"), column("keywords"), column("cast"), column("director"));
+    let (id, title, genres, keywords, cast, director) = (
+        column("id"),
+        column("title"),
+        column("genres"),
+        column("keywords"),
+        column("cast"),
+        column("director"),
+    );
     let mut names: Vec<(Kind, u32, String)> = Vec::new();
     let mut known: HashMap<(Kind, String), u32> = HashMap::new();
     let mut facts = HashMap::new();
@@ -80,8 +87,12 @@ fn catalogue(path: &str, wanted: &HashSet<u32>) -> (Lexicon, HashMap<u32, FilmFa
         let row = row.unwrap();
         let film: u32 = row[id].parse().unwrap();
         names.push((Kind::Film, film, row[title].to_owned()));
-        let lower = |cell: &str| cell.split('|').filter(|part| !part.is_empty()).map(str::to_lowercase).collect::<HashSet<_>>();
-        for (kind, at) in [(Kind::Genre, genres), (Kind::Keyword, keywords), (Kind::Person, cast), (Kind::Person, director)] {
+        let lower = |cell: &str| {
+            cell.split('|').filter(|part| !part.is_empty()).map(str::to_lowercase).collect::<HashSet<_>>()
+        };
+        for (kind, at) in
+            [(Kind::Genre, genres), (Kind::Keyword, keywords), (Kind::Person, cast), (Kind::Person, director)]
+        {
             for name in row[at].split('|').filter(|name| !name.is_empty()) {
                 let next = known.len() as u32;
                 known.entry((kind, name.to_owned())).or_insert_with(|| {
@@ -93,7 +104,10 @@ fn catalogue(path: &str, wanted: &HashSet<u32>) -> (Lexicon, HashMap<u32, FilmFa
         if wanted.contains(&film) {
             let mut people = lower(&row[cast]);
             people.extend(lower(&row[director]));
-            facts.insert(film, FilmFacts { genres: lower(&row[genres]), keywords: lower(&row[keywords]), people });
+            facts.insert(
+                film,
+                FilmFacts { genres: lower(&row[genres]), keywords: lower(&row[keywords]), people },
+            );
         }
     }
     let started = Instant::now();
@@ -114,16 +128,27 @@ fn percent(part: usize, all: usize) -> String {
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let show = args.iter().position(|arg| arg == "--show").and_then(|at| args.get(at + 1)).map_or("", String::as_str);
+    let show = args
+        .iter()
+        .position(|arg| arg == "--show")
+        .and_then(|at| args.get(at + 1))
+        .map_or("", String::as_str);
     let questions = questions(&args[0]);
     let wanted = questions.iter().filter_map(|question| question.tmdb).collect();
     let (lexicon, facts) = catalogue(&args[1], &wanted);
     let understander = Understander::new(lexicon);
 
-    let started = Instant::now();
-    let understood: Vec<Understanding> =
-        questions.iter().map(|question| understander.understand(&question.text, question.asked)).collect();
-    let seconds = started.elapsed().as_secs_f64();
+    let mut seconds = f64::INFINITY;
+    let mut understood: Vec<Understanding> = Vec::new();
+    // The best of five passes: other programs only ever make it slower.
+    for _ in 0..5 {
+        let started = Instant::now();
+        understood = questions
+            .iter()
+            .map(|question| understander.understand(&question.text, question.asked))
+            .collect();
+        seconds = seconds.min(started.elapsed().as_secs_f64());
+    }
     let words: usize = questions.iter().map(|question| question.text.split_whitespace().count()).sum();
     println!(
         "{} questions, {:.0} words each: {:.3} ms a question, {:.3} ms for 100 words\n",
@@ -154,7 +179,10 @@ fn main() {
 fn detectors(understood: &[Understanding]) {
     let n = understood.len();
     let count = |name: &str, has: &dyn Fn(&Understanding) -> bool| {
-        println!("| {name} | {} |", percent(understood.iter().filter(|understood| has(understood)).count(), n));
+        println!(
+            "| {name} | {} |",
+            percent(understood.iter().filter(|understood| has(understood)).count(), n)
+        );
     };
     println!("| detector | questions |\n|---|---|");
     count("a sentence of talk", &|u| u.sentences.iter().any(|sentence| sentence.role == Role::Talk));
@@ -174,9 +202,14 @@ fn detectors(understood: &[Understanding]) {
 }
 
 fn dates(questions: &[Question], understood: &[Understanding], show: bool) {
-    let with_year: Vec<(&Question, &Understanding, i32)> =
-        questions.iter().zip(understood).filter_map(|(question, understood)| Some((question, understood, question.year?))).collect();
-    println!("| dates | ranges | questions with one | holds the year | within 1 | within 3 | median width |\n|---|---|---|---|---|---|---|");
+    let with_year: Vec<(&Question, &Understanding, i32)> = questions
+        .iter()
+        .zip(understood)
+        .filter_map(|(question, understood)| Some((question, understood, question.year?)))
+        .collect();
+    println!(
+        "| dates | ranges | questions with one | holds the year | within 1 | within 3 | median width |\n|---|---|---|---|---|---|---|"
+    );
     let holds = |range: &DateRange, year: i32, slack: i32| {
         let (from, to) = (range.from.map(|from| from - slack), range.to.map(|to| to + slack));
         from.is_none_or(|from| from <= year) && to.is_none_or(|to| year <= to)
@@ -189,15 +222,27 @@ fn dates(questions: &[Question], understood: &[Understanding], show: bool) {
             n_questions += usize::from(!picked.is_empty());
             for range in picked {
                 if show && !holds(&range, *year, 1) {
-                    let start = (range.span.start.saturating_sub(70)..=range.span.start).find(|at| question.text.is_char_boundary(*at)).unwrap();
-                    let end = (range.span.end..question.text.len()).skip(40).find(|at| question.text.is_char_boundary(*at)).unwrap_or(question.text.len());
-                    println!("{name} {} true {year}: {}", range.years(), question.text[start..end].replace('\n', " / "));
+                    let start = (range.span.start.saturating_sub(70)..=range.span.start)
+                        .find(|at| question.text.is_char_boundary(*at))
+                        .unwrap();
+                    let end = (range.span.end..question.text.len())
+                        .skip(40)
+                        .find(|at| question.text.is_char_boundary(*at))
+                        .unwrap_or(question.text.len());
+                    println!(
+                        "{name} {} true {year}: {}",
+                        range.years(),
+                        question.text[start..end].replace('\n', " / ")
+                    );
                 }
                 ranges.push((range, *year));
             }
         }
-        let within = |slack| percent(ranges.iter().filter(|(range, year)| holds(range, *year, slack)).count(), ranges.len());
-        let mut widths: Vec<i32> = ranges.iter().filter_map(|(range, _)| Some(range.to? - range.from? + 1)).collect();
+        let within = |slack| {
+            percent(ranges.iter().filter(|(range, year)| holds(range, *year, slack)).count(), ranges.len())
+        };
+        let mut widths: Vec<i32> =
+            ranges.iter().filter_map(|(range, _)| Some(range.to? - range.from? + 1)).collect();
         widths.sort_unstable();
         let width = widths.get(widths.len() / 2).map_or("open".to_owned(), i32::to_string);
         println!(
@@ -214,34 +259,76 @@ fn dates(questions: &[Question], understood: &[Understanding], show: bool) {
     };
     report("release, all", &|u| of(u, DateKind::Release));
     report("release, a year", &|u| of(u, DateKind::Release).into_iter().filter(|d| d.from == d.to).collect());
-    report("release, 2 to 6 years", &|u| of(u, DateKind::Release).into_iter().filter(|d| d.from != d.to && d.to.zip(d.from).is_some_and(|(to, from)| to - from < 6)).collect());
-    report("release, 7 to 10 years", &|u| of(u, DateKind::Release).into_iter().filter(|d| d.to.zip(d.from).is_some_and(|(to, from)| (6..10).contains(&(to - from)))).collect());
-    report("release, more years", &|u| of(u, DateKind::Release).into_iter().filter(|d| d.to.zip(d.from).is_some_and(|(to, from)| to - from >= 10)).collect());
-    report("release, open", &|u| of(u, DateKind::Release).into_iter().filter(|d| d.from.is_none() || d.to.is_none()).collect());
-    report("seen: no later than", &|u| of(u, DateKind::Seen).into_iter().map(|d| DateRange { from: None, ..d }).collect());
+    report("release, 2 to 6 years", &|u| {
+        of(u, DateKind::Release)
+            .into_iter()
+            .filter(|d| d.from != d.to && d.to.zip(d.from).is_some_and(|(to, from)| to - from < 6))
+            .collect()
+    });
+    report("release, 7 to 10 years", &|u| {
+        of(u, DateKind::Release)
+            .into_iter()
+            .filter(|d| d.to.zip(d.from).is_some_and(|(to, from)| (6..10).contains(&(to - from))))
+            .collect()
+    });
+    report("release, more years", &|u| {
+        of(u, DateKind::Release)
+            .into_iter()
+            .filter(|d| d.to.zip(d.from).is_some_and(|(to, from)| to - from >= 10))
+            .collect()
+    });
+    report("release, open", &|u| {
+        of(u, DateKind::Release).into_iter().filter(|d| d.from.is_none() || d.to.is_none()).collect()
+    });
+    report("seen: no later than", &|u| {
+        of(u, DateKind::Seen).into_iter().map(|d| DateRange { from: None, ..d }).collect()
+    });
     report("seen, as release", &|u| of(u, DateKind::Seen));
     report("setting, as release", &|u| of(u, DateKind::Setting));
     report("denied, as release", &|u| u.dates.iter().filter(|d| d.negated).copied().collect());
     report("release() best guess", &|u| u.release().into_iter().collect());
-    report("release() two-sided", &|u| u.release().into_iter().filter(|d| d.from.is_some() && d.to.is_some()).collect());
-    report("release() confidence >= .6", &|u| u.release().into_iter().filter(|d| d.confidence >= 0.6).collect());
-    report("release() confidence < .6", &|u| u.release().into_iter().filter(|d| d.confidence < 0.6).collect());
+    report("release() two-sided", &|u| {
+        u.release().into_iter().filter(|d| d.from.is_some() && d.to.is_some()).collect()
+    });
+    report("release() confidence >= .6", &|u| {
+        u.release().into_iter().filter(|d| d.confidence >= 0.6).collect()
+    });
+    report("release() confidence < .6", &|u| {
+        u.release().into_iter().filter(|d| d.confidence < 0.6).collect()
+    });
     let mut lags: Vec<i32> = with_year
         .iter()
-        .flat_map(|(_, understood, year)| of(understood, DateKind::Seen).into_iter().filter_map(move |date| Some(date.to? - year)))
+        .flat_map(|(_, understood, year)| {
+            of(understood, DateKind::Seen).into_iter().filter_map(move |date| Some(date.to? - year))
+        })
         .collect();
     lags.sort_unstable();
     let at = |share: f64| lags.get((lags.len() as f64 * share) as usize).copied().unwrap_or_default();
-    println!("\nyears from release to the last year of seeing: 5 % {}, 25 % {}, median {}, 75 % {}, 90 % {}, 95 % {}\n", at(0.05), at(0.25), at(0.5), at(0.75), at(0.9), at(0.95));
+    println!(
+        "\nyears from release to the last year of seeing: 5 % {}, 25 % {}, median {}, 75 % {}, 90 % {}, 95 % {}\n",
+        at(0.05),
+        at(0.25),
+        at(0.5),
+        at(0.75),
+        at(0.9),
+        at(0.95)
+    );
 }
 
 fn traits(questions: &[Question], understood: &[Understanding]) {
     println!("| trait | questions | denied | year: 10 % | median | 90 % |\n|---|---|---|---|---|---|");
     for what in Trait::ALL {
-        let said: Vec<_> = questions.iter().zip(understood).filter_map(|(q, u)| u.has_trait(what).map(|so| (q, so))).collect();
-        let mut years: Vec<i32> = said.iter().filter(|(_, so)| *so).filter_map(|(question, _)| question.year).collect();
+        let said: Vec<_> = questions
+            .iter()
+            .zip(understood)
+            .filter_map(|(q, u)| u.has_trait(what).map(|so| (q, so)))
+            .collect();
+        let mut years: Vec<i32> =
+            said.iter().filter(|(_, so)| *so).filter_map(|(question, _)| question.year).collect();
         years.sort_unstable();
-        let at = |share: f64| years.get((years.len() as f64 * share) as usize).map_or("-".to_owned(), i32::to_string);
+        let at = |share: f64| {
+            years.get((years.len() as f64 * share) as usize).map_or("-".to_owned(), i32::to_string)
+        };
         println!(
             "| {} | {} | {} | {} | {} | {} |",
             what.name(),
@@ -255,7 +342,12 @@ fn traits(questions: &[Question], understood: &[Understanding]) {
     println!();
 }
 
-fn entities(questions: &[Question], understood: &[Understanding], facts: &HashMap<u32, FilmFacts>, show: bool) {
+fn entities(
+    questions: &[Question],
+    understood: &[Understanding],
+    facts: &HashMap<u32, FilmFacts>,
+    show: bool,
+) {
     // Genre by genre: said, and the film has it; against the share of all answers that have it.
     let mut said: BTreeMap<String, (usize, usize, usize, usize)> = BTreeMap::new();
     let mut base: HashMap<&str, usize> = HashMap::new();
@@ -286,11 +378,24 @@ fn entities(questions: &[Question], understood: &[Understanding], facts: &HashMa
             }
         }
         let mut seen = HashSet::new();
-        for entity in understood.entities.iter().filter(|entity| !entity.negated && seen.insert((entity.kind, entity.name.clone()))) {
+        for entity in understood
+            .entities
+            .iter()
+            .filter(|entity| !entity.negated && seen.insert((entity.kind, entity.name.clone())))
+        {
             let (name, right) = match entity.kind {
                 Kind::Keyword if !film.keywords.is_empty() => {
-                    let name = if entity.name.contains(' ') { "keyword, several words" } else { "keyword, one word" };
-                    (name, film.keywords.iter().any(|keyword| keyword.trim_end_matches('s') == entity.name.trim_end_matches('s')))
+                    let name = if entity.name.contains(' ') {
+                        "keyword, several words"
+                    } else {
+                        "keyword, one word"
+                    };
+                    (
+                        name,
+                        film.keywords.iter().any(|keyword| {
+                            keyword.trim_end_matches('s') == entity.name.trim_end_matches('s')
+                        }),
+                    )
                 }
                 Kind::Person if !film.people.is_empty() => {
                     let name = if entity.confidence >= 0.6 { "person, sure" } else { "person, unsure" };
@@ -309,12 +414,21 @@ fn entities(questions: &[Question], understood: &[Understanding], facts: &HashMa
         if show {
             for entity in &understood.entities {
                 if !matches!(entity.kind, Kind::Keyword) {
-                    println!("{} {:?} {:.2} neg {} cmp {}", entity.kind.name(), entity.name, entity.confidence, entity.negated, entity.compared);
+                    println!(
+                        "{} {:?} {:.2} neg {} cmp {}",
+                        entity.kind.name(),
+                        entity.name,
+                        entity.confidence,
+                        entity.negated,
+                        entity.compared
+                    );
                 }
             }
         }
     }
-    println!("| genre | said | film has it | of all answers | denied | film has it |\n|---|---|---|---|---|---|");
+    println!(
+        "| genre | said | film has it | of all answers | denied | film has it |\n|---|---|---|---|---|---|"
+    );
     let mut total = (0, 0, 0, 0);
     for (name, (n, right, denied, wrong)) in &said {
         println!(
@@ -325,7 +439,13 @@ fn entities(questions: &[Question], understood: &[Understanding], facts: &HashMa
         );
         total = (total.0 + n, total.1 + right, total.2 + denied, total.3 + wrong);
     }
-    println!("| all | {} | {} | | {} | {} |\n", total.0, percent(total.1, total.0), total.2, percent(total.3, total.2));
+    println!(
+        "| all | {} | {} | | {} | {} |\n",
+        total.0,
+        percent(total.1, total.0),
+        total.2,
+        percent(total.3, total.2)
+    );
     println!("| entity | named | of the answer |\n|---|---|---|");
     for (name, (n, right)) in other {
         println!("| {name} | {n} | {} |", percent(right, n));
@@ -342,17 +462,27 @@ fn sentences(understander: &Understander, path: &str, train: &HashSet<&str>, sho
             continue;
         }
         for sentence in row["sentences"].as_array().unwrap() {
-            let labels: Vec<&str> = sentence["labels"].as_array().unwrap().iter().map(|label| label.as_str().unwrap()).collect();
+            let labels: Vec<&str> =
+                sentence["labels"].as_array().unwrap().iter().map(|label| label.as_str().unwrap()).collect();
             // "movie.category" is the word "movie", "movie.release_date" is read by the dates.
-            let of_film = labels.iter().any(|label| label.starts_with("movie.") && !matches!(*label, "movie.category" | "movie.release_date"));
-            let talk = labels.iter().any(|label| label.starts_with("context.") || matches!(*label, "social" | "search" | "opinion" | "emotion"));
+            let of_film = labels.iter().any(|label| {
+                label.starts_with("movie.") && !matches!(*label, "movie.category" | "movie.release_date")
+            });
+            let talk = labels.iter().any(|label| {
+                label.starts_with("context.") || matches!(*label, "social" | "search" | "opinion" | "emotion")
+            });
             if !of_film && !talk {
                 continue;
             }
             let text = sentence["text"].as_str().unwrap();
             let understood = understander.understand(text, 2016);
             let n: f32 = understood.sentences.iter().map(|s| (s.span.end - s.span.start) as f32).sum();
-            let weight = understood.sentences.iter().map(|s| s.weight * (s.span.end - s.span.start) as f32).sum::<f32>() / n.max(1.0);
+            let weight = understood
+                .sentences
+                .iter()
+                .map(|s| s.weight * (s.span.end - s.span.start) as f32)
+                .sum::<f32>()
+                / n.max(1.0);
             match (of_film, weight) {
                 (true, w) if w >= 0.5 => film_film += 1,
                 (true, _) => film_talk += 1,
@@ -367,7 +497,10 @@ fn sentences(understander: &Understander, path: &str, train: &HashSet<&str>, sho
             }
         }
     }
-    println!("sentences labelled film: {} kept, {} left out ({film_mixed} mixed); labelled talk: {} left out, {} kept ({talk_mixed} mixed)", film_film, film_talk, talk_talk, talk_film);
+    println!(
+        "sentences labelled film: {} kept, {} left out ({film_mixed} mixed); labelled talk: {} left out, {} kept ({talk_mixed} mixed)",
+        film_film, film_talk, talk_talk, talk_film
+    );
     println!(
         "talk found: precision {}, recall {}; film kept: precision {}, recall {}",
         percent(talk_talk, talk_talk + film_talk),

@@ -41,7 +41,10 @@ pub(super) fn weigh_sentences(words: &Words, marks: &Marks, spans: &[Span]) -> V
         .map(|(span, count)| {
             // A word or two of content in a sentence of talk are chance ("at my grandparents' house").
             let content = count.content;
-            let told = (content - 1.0).max(0.0) + 0.3 * content.min(1.0) + count.persons.min(1.5) + count.named.min(2.0);
+            let told = (content - 1.0).max(0.0)
+                + 0.3 * content.min(1.0)
+                + count.persons.min(1.5)
+                + count.named.min(2.0);
             let weight = if count.words == 0 {
                 0.0
             } else if count.talk > 0.0 {

@@ -112,9 +112,7 @@ pub(super) fn find(text: &str, words: &Words, cues: &[Cue], today: i32) -> Vec<D
                 atom.end = next.end;
             }
             at = atom.end;
-            if let Some(date) = reader.date(&atom) {
-                dates.push(date);
-            }
+            dates.push(reader.date(&atom));
         } else {
             at += 1;
         }
@@ -179,7 +177,8 @@ impl Reader<'_> {
                 self.words.before(cue.first, back),
                 "i" | "we" | "me" | "my" | "saw" | "watched" | "watching" | "seen" | "remember"
             )
-        }) && !(1..=12).any(|back| matches!(self.words.before(cue.first, back), "he" | "she" | "his" | "her" | "they"))
+        }) && !(1..=12)
+            .any(|back| matches!(self.words.before(cue.first, back), "he" | "she" | "his" | "her" | "they"))
     }
 
     /// The expression at word `at`, with the words before it that narrow it ("late", "mid to late").
@@ -200,7 +199,11 @@ impl Reader<'_> {
         let atom = |end, from, to, unit| Some(Atom { first: at, end, from, to, unit });
         if let Some(from) = decade_in_words(word) {
             // "A man in his thirties", "in their late twenties".
-            return if self.is_age(at, from - 1900) { None } else { atom(at + 1, from, from + 9, Unit::Decade) };
+            return if self.is_age(at, from - 1900) {
+                None
+            } else {
+                atom(at + 1, from, from + 9, Unit::Decade)
+            };
         }
         if word == "turn" && words.within(at + 1, at) == "of" && words.within(at + 2, at) == "the" {
             return match words.within(at + 3, at) {
@@ -232,8 +235,7 @@ impl Reader<'_> {
         let number: i32 = digits.parse().ok()?;
         match digits.len() {
             4 if plural && number % 10 == 0 => match number {
-                1900 | 2000 => atom(at + 1, number, number + 9, Unit::Decade),
-                1910..=2030 => atom(at + 1, number, number + 9, Unit::Decade),
+                1900..=2030 => atom(at + 1, number, number + 9, Unit::Decade),
                 1000..=1800 if number % 100 == 0 => atom(at + 1, number, number + 99, Unit::Century),
                 1000..=1890 => atom(at + 1, number, number + 9, Unit::Century),
                 _ => None,
@@ -292,10 +294,12 @@ impl Reader<'_> {
         let after = self.text[span.end..].chars().next();
         // "Jaws (1975)" is the year of another film.
         let of_title = before == Some('(') && after == Some(')') && at > 0 && words.items[at - 1].capital;
-        let quoted = matches!(before, Some('"' | '\u{201c}' | '*')) && matches!(after, Some('"' | '\u{201d}' | '*'));
+        let quoted =
+            matches!(before, Some('"' | '\u{201c}' | '*')) && matches!(after, Some('"' | '\u{201d}' | '*'));
         let born = (1..=3).any(|back| words.before(at, back) == "born");
-        !(of_title || quoted || born)
-            && !matches!(before, Some('$' | '£' | '€' | '#'))
+        let priced = matches!(before, Some('$' | '£' | '€' | '#'));
+        let no_year = of_title || quoted || born || priced;
+        !no_year
             && !matches!(
                 next,
                 "dollars"
@@ -352,32 +356,51 @@ impl Reader<'_> {
     fn is_age(&self, at: usize, number: i32) -> bool {
         let words = self.words;
         let mut back = 1;
-        while matches!(words.before(at, back), "early" | "mid" | "late" | "to" | "or" | "very" | "middle" | "ish") {
+        while matches!(
+            words.before(at, back),
+            "early" | "mid" | "late" | "to" | "or" | "very" | "middle" | "ish"
+        ) {
             back += 1;
         }
         if matches!(
             words.before(at, back),
-            "his" | "her" | "their" | "my" | "your" | "hers" | "our" | "im" | "he" | "she" | "hes" | "shes" | "men" | "women"
+            "his"
+                | "her"
+                | "their"
+                | "my"
+                | "your"
+                | "hers"
+                | "our"
+                | "im"
+                | "he"
+                | "she"
+                | "hes"
+                | "shes"
+                | "men"
+                | "women"
         ) {
             return true;
         }
         if !(20..=50).contains(&number) {
             return false;
         }
-        let sign = matches!(words.before(at, back), "the" | "from" | "made" | "circa" | "around" | "old" | "of")
-            || of_class(self.cues, Class::FilmNoun)
-                .any(|cue| cue.first > at && cue.first <= at + 4 && words.same_sentence(cue.first, at))
-            || (1..=3).any(|more| self.is_late_decade(at + more, at))
-            || (1..=3).any(|less| at >= less && self.is_late_decade(at - less, at))
-            || number == 50 && !matches!(words.before(at, back), "in" | "");
+        let sign =
+            matches!(words.before(at, back), "the" | "from" | "made" | "circa" | "around" | "old" | "of")
+                || of_class(self.cues, Class::FilmNoun)
+                    .any(|cue| cue.first > at && cue.first <= at + 4 && words.same_sentence(cue.first, at))
+                || (1..=3).any(|more| self.is_late_decade(at + more, at))
+                || (1..=3).any(|less| at >= less && self.is_late_decade(at - less, at))
+                || number == 50 && !matches!(words.before(at, back), "in" | "");
         !sign
     }
 
     /// Whether word `at` (in the sentence of `of`) is a decade from the sixties on.
     fn is_late_decade(&self, at: usize, of: usize) -> bool {
         let word = self.words.within(at, of);
-        matches!(word.trim_end_matches('s'), "60" | "70" | "80" | "90" | "1960" | "1970" | "1980" | "1990" | "1950" | "1940" | "1930")
-            || matches!(word, "sixties" | "seventies" | "eighties" | "nineties")
+        matches!(
+            word.trim_end_matches('s'),
+            "60" | "70" | "80" | "90" | "1960" | "1970" | "1980" | "1990" | "1950" | "1940" | "1930"
+        ) || matches!(word, "sixties" | "seventies" | "eighties" | "nineties")
     }
 
     /// Takes in "early", "mid", "late" and the like before `atom`.
@@ -554,7 +577,7 @@ impl Reader<'_> {
             ("a" | "the", "few") => of(2, 6, 2),
             ("a", "couple") => of(1, 4, 2),
             ("a", "dozen") => of(11, 14, 2),
-            ("a", "year" | "decade") | ("last", "year" | "decade") => of(1, 1, 1),
+            ("a" | "last", "year" | "decade") => of(1, 1, 1),
             ("couple" | "few", _) if !matches!(words.before(at, 1), "a" | "the") => of(1, 5, 1),
             ("several", _) => of(3, 9, 1),
             ("some", "years") => of(2, 10, 1),
@@ -620,8 +643,7 @@ impl Reader<'_> {
                 }
             }
         }
-        let mut at = atom.end;
-        for _ in 0..5 {
+        for at in atom.end..atom.end + 5 {
             if let Some(next) = self.atom(at) {
                 let far = (next.from - atom.to).abs() > 45;
                 let apart = (next.unit == Unit::Century) != (atom.unit == Unit::Century);
@@ -630,13 +652,12 @@ impl Reader<'_> {
             if !JOINERS.contains(&words.within(at, last)) {
                 return None;
             }
-            at += 1;
         }
         None
     }
 
     /// The range `atom` stands for, with its bounds and what it is of.
-    fn date(&self, atom: &Atom) -> Option<DateRange> {
+    fn date(&self, atom: &Atom) -> DateRange {
         let words = self.words;
         let bounds = self.bounds(atom);
         let (from, to, first, end) = (bounds.from, bounds.to, bounds.first, bounds.end.min(words.len()));
@@ -656,13 +677,14 @@ impl Reader<'_> {
         let not = |back| matches!(words.before(first, back), "not" | "isnt" | "wasnt");
         let negated = not(1) || not(2) && matches!(words.before(first, 1), "the" | "from" | "a" | "in");
         let confidence = (held * certainty).clamp(0.05, 1.0);
-        Some(DateRange { kind, from, to, confidence, span: words.span(first, end), negated })
+        DateRange { kind, from, to, confidence, span: words.span(first, end), negated }
     }
 
     /// The range of `atom` with what stands round it: "before", "around", "or earlier", "at the latest".
     fn bounds(&self, atom: &Atom) -> Bounds {
         let words = self.words;
-        let mut bounds = Bounds { from: Some(atom.from), to: Some(atom.to), first: atom.first, end: atom.end };
+        let mut bounds =
+            Bounds { from: Some(atom.from), to: Some(atom.to), first: atom.first, end: atom.end };
         let mut about = false;
         let mut back = 1;
         while back <= 5 {
@@ -678,7 +700,8 @@ impl Reader<'_> {
                 "later" | "newer" if than => (!denied, denied),
                 "past" if back == 1 => (true, false),
                 "least" if back == 1 && words.before(atom.first, 2) == "at" => (true, false),
-                "around" | "about" | "circa" | "near" | "like" | "approximately" | "roughly" | "approx" | "ca" => {
+                "around" | "about" | "circa" | "near" | "like" | "approximately" | "roughly" | "approx"
+                | "ca" => {
                     about = true;
                     back += 1;
                     continue;
@@ -687,15 +710,16 @@ impl Reader<'_> {
                     back += 1;
                     continue;
                 }
-                "the" | "than" | "to" | "year" | "at" | "mid" | "in" | "of" | "on" | "or" | "start" | "end" | "beginning"
-                | "early" | "late" => {
+                "the" | "than" | "to" | "year" | "at" | "mid" | "in" | "of" | "on" | "or" | "start"
+                | "end" | "beginning" | "early" | "late" => {
                     back += 1;
                     continue;
                 }
                 _ => break,
             };
             bounds.first = atom.first - back;
-            let excludes = matches!(word, "before" | "pre" | "prior") && words.before(atom.first, back - 1) != "or";
+            let excludes =
+                matches!(word, "before" | "pre" | "prior") && words.before(atom.first, back - 1) != "or";
             if earlier {
                 bounds.from = None;
                 bounds.to = Some(if excludes && !denied { atom.from - 1 } else { atom.to });
@@ -712,17 +736,26 @@ impl Reader<'_> {
             ("or" | "and" | "if" | "maybe" | "possibly", "earlier" | "before" | "older" | "prior", _) => {
                 (bounds.from, bounds.end) = (None, atom.end + 2);
             }
-            ("or" | "and" | "maybe" | "possibly", "later" | "after" | "newer" | "onward" | "onwards" | "up", _)
+            (
+                "or" | "and" | "maybe" | "possibly",
+                "later" | "after" | "newer" | "onward" | "onwards" | "up",
+                _,
+            )
             | ("present" | "now", _, _)
             | ("and" | "to" | "till" | "until", "now" | "present" | "today", _) => {
-                (bounds.to, bounds.end) = (None, atom.end + if matches!(next(0), "present" | "now") { 1 } else { 2 });
+                (bounds.to, bounds.end) =
+                    (None, atom.end + if matches!(next(0), "present" | "now") { 1 } else { 2 });
             }
-            ("and" | "to", "the", "present") => (bounds.to, bounds.end) = (None, atom.end + 3),
-            ("at", "the", "earliest" | "oldest") => (bounds.to, bounds.end) = (None, atom.end + 3),
+            ("and" | "to", "the", "present") | ("at", "the", "earliest" | "oldest") => {
+                (bounds.to, bounds.end) = (None, atom.end + 3)
+            }
             ("at" | "in", "the", "latest" | "newest") => (bounds.from, bounds.end) = (None, atom.end + 3),
             ("at", "latest", _) => (bounds.from, bounds.end) = (None, atom.end + 2),
             ("on" | "onward" | "onwards" | "forward" | "upwards" | "ahead", _, _)
-                if !matches!(next(1), "tv" | "the" | "a" | "netflix" | "hbo" | "some" | "my" | "cable" | "dvd" | "vhs" | "one") =>
+                if !matches!(
+                    next(1),
+                    "tv" | "the" | "a" | "netflix" | "hbo" | "some" | "my" | "cable" | "dvd" | "vhs" | "one"
+                ) =>
             {
                 (bounds.to, bounds.end) = (None, atom.end + 1);
             }
@@ -831,19 +864,79 @@ struct Bounds {
 /// What "around" adds to a year on both sides.
 const ABOUT: i32 = 3;
 
-const DENIALS: &[&str] =
-    &["no", "not", "cant", "couldnt", "shouldnt", "wasnt", "isnt", "dont", "never", "nothing", "cannot", "doubt", "wouldnt", "doesnt"];
+const DENIALS: &[&str] = &[
+    "no", "not", "cant", "couldnt", "shouldnt", "wasnt", "isnt", "dont", "never", "nothing", "cannot",
+    "doubt", "wouldnt", "doesnt",
+];
 
 const MONTHS: &[&str] = &[
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-    "december", "summer", "winter", "spring", "fall", "autumn", "christmas", "halloween",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+    "summer",
+    "winter",
+    "spring",
+    "fall",
+    "autumn",
+    "christmas",
+    "halloween",
 ];
 
 /// Words that may stand between two parts of one expression.
 const JOINERS: &[&str] = &[
-    "early", "mid", "late", "beginning", "end", "middle", "or", "and", "to", "maybe", "possibly", "perhaps", "through", "thru", "till", "until", "probably",
-    "even", "but", "could", "be", "the", "of", "most", "likely", "more", "up", "s", "from", "in", "a",
-    "around", "if", "not", "either", "at", "min", "it", "might", "also", "have", "been", "as", "very",
+    "early",
+    "mid",
+    "late",
+    "beginning",
+    "end",
+    "middle",
+    "or",
+    "and",
+    "to",
+    "maybe",
+    "possibly",
+    "perhaps",
+    "through",
+    "thru",
+    "till",
+    "until",
+    "probably",
+    "even",
+    "but",
+    "could",
+    "be",
+    "the",
+    "of",
+    "most",
+    "likely",
+    "more",
+    "up",
+    "s",
+    "from",
+    "in",
+    "a",
+    "around",
+    "if",
+    "not",
+    "either",
+    "at",
+    "min",
+    "it",
+    "might",
+    "also",
+    "have",
+    "been",
+    "as",
+    "very",
 ];
 
 fn decade_in_words(word: &str) -> Option<i32> {
@@ -919,7 +1012,9 @@ mod tests {
     #[test]
     fn seen_is_not_released() {
         assert_eq!(one("I saw it on TV in 2004."), (Seen, Some(2004), Some(2004)));
-        assert_eq!(one("I watched this when I was a kid in the 90s"), (Seen, Some(1990), Some(1999)));
+        let childhood = dates("I watched this when I was a kid in the 90s");
+        assert_eq!(childhood[0], (Seen, None, Some(2013), "when I was a kid"));
+        assert_eq!(childhood[1], (Seen, Some(1990), Some(1999), "90s"));
         assert_eq!(one("I saw this about 20 years ago"), (Seen, Some(1997), Some(2003)));
         assert_eq!(one("Watched it two years ago"), (Seen, Some(2018), Some(2018)));
         assert_eq!(one("Saw this 90s movie once"), (Release, Some(1990), Some(1999)));

@@ -155,7 +155,7 @@ impl Filters {
 #[non_exhaustive]
 pub enum FilterError {
     /// There is no such field.
-    #[error("there is no filter `{found}` (allowed: {allowed}){}", hint(.nearest))]
+    #[error("there is no filter `{found}` (allowed: {allowed}){}", hint(*.nearest))]
     UnknownField {
         /// What was written.
         found: String,
@@ -223,7 +223,7 @@ impl FilterError {
     }
 }
 
-fn hint(nearest: &Option<&'static str>) -> String {
+fn hint(nearest: Option<&'static str>) -> String {
     nearest.map(|nearest| format!("; did you mean `{nearest}:`?")).unwrap_or_default()
 }
 

@@ -86,7 +86,7 @@ impl Lexicon {
         for token in &tokens {
             hash = extend(hash, token);
         }
-        match self.lookup(hash, tokens.iter().map(String::as_str)) {
+        match self.lookup(hash, &tokens.iter().map(String::as_str)) {
             Some(name) => self.entities(name).collect(),
             None => Vec::new(),
         }
@@ -119,8 +119,8 @@ impl Lexicon {
         for n in 0..MAX_WORDS {
             let Some(token) = word(first + n) else { return };
             hash = extend(hash, token);
-            let tokens = (first..=first + n).map_while(|at| word(at));
-            if let Some(name) = self.lookup(hash, tokens) {
+            let tokens = (first..=first + n).map_while(&word);
+            if let Some(name) = self.lookup(hash, &tokens) {
                 with(Found { end: first + n + 1, name });
             }
             if !self.begins(hash) {
@@ -134,7 +134,7 @@ impl Lexicon {
         self.beginnings[bit / 64] >> (bit % 64) & 1 == 1
     }
 
-    fn lookup<'a>(&self, hash: u64, tokens: impl Iterator<Item = &'a str> + Clone) -> Option<u32> {
+    fn lookup<'a>(&self, hash: u64, tokens: &(impl Iterator<Item = &'a str> + Clone)) -> Option<u32> {
         self.slots.find(hash, |name| same_words(self.name(name), tokens.clone())).ok()
     }
 }
@@ -230,16 +230,12 @@ impl Builder {
         let mut words: Vec<&str> = tokens.iter().map(String::as_str).collect();
         self.add_words(kind, id, &words);
         match kind {
-            Kind::Collection => {
-                if words.len() > 1 && words.last() == Some(&"collection") {
-                    words.pop();
-                    self.add_words(kind, id, &words);
-                }
+            Kind::Collection if words.len() > 1 && words.last() == Some(&"collection") => {
+                words.pop();
+                self.add_words(kind, id, &words);
             }
-            Kind::Film => {
-                if words.len() > 2 && matches!(words[0], "the" | "a" | "an") {
-                    self.add_words(kind, id, &words[1..]);
-                }
+            Kind::Film if words.len() > 2 && matches!(words[0], "the" | "a" | "an") => {
+                self.add_words(kind, id, &words[1..]);
             }
             Kind::Keyword | Kind::Genre => {
                 if let Some(other) = words.last().and_then(|last| other_number(last)) {
@@ -261,9 +257,9 @@ impl Builder {
             self.grow();
         }
         let hash = words.iter().fold(START, |hash, word| extend(hash, word));
-        let found = self.slots.find(hash, |name| {
-            same_words(name_in(&self.blob, &self.offsets, name), words.iter().copied())
-        });
+        let found = self
+            .slots
+            .find(hash, |name| same_words(name_in(&self.blob, &self.offsets, name), words.iter().copied()));
         let name = match found {
             Ok(name) => name,
             Err(slot) => {

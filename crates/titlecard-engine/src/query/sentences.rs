@@ -81,7 +81,9 @@ fn stop_at(text: &str, start: usize, at: usize) -> Option<usize> {
             return None;
         }
         // "3.5", and the bullet of a numbered list.
-        if before.bytes().all(|byte| byte.is_ascii_digit()) && text[start..at].trim_matches(['-', '*', ' ', '\n', '\t', '\r']) == before {
+        if before.bytes().all(|byte| byte.is_ascii_digit())
+            && text[start..at].trim_matches(['-', '*', ' ', '\n', '\t', '\r']) == before
+        {
             return None;
         }
     }
@@ -112,8 +114,7 @@ fn newline_at(text: &str, at: usize) -> Option<usize> {
     let next = rest.trim_start_matches([' ', '\t', '\r']);
     let before = text[..at].trim_end().chars().next_back();
     let new_thought = match next.chars().next() {
-        None => true,
-        Some('\n') => true,
+        None | Some('\n') => true,
         Some(c) => !c.is_lowercase() || before.is_some_and(|c| matches!(c, ':' | '.' | '!' | '?')),
     };
     new_thought.then_some(at + 1)

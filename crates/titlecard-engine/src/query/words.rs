@@ -267,7 +267,10 @@ impl Phrases {
                     Some(second) => begun.by_second.entry(second).or_default(),
                 };
                 let rest: Vec<String> = tokens.collect();
-                if !phrases.iter().any(|other| (&other.rest, other.class, other.value) == (&rest, class, value)) {
+                if !phrases
+                    .iter()
+                    .any(|other| (&other.rest, other.class, other.value) == (&rest, class, value))
+                {
                     phrases.push(Phrase { rest, class, value });
                 }
             }
