@@ -253,6 +253,16 @@ const PIECES_OF_ANSWER: usize = 2;
 /// Length of a piece, in bytes: some 40 to 120 words.
 const PIECE_BYTES: (usize, usize) = (220, 700);
 
+/// Passages a plot is found by: the whole, and its pieces where it has several; none without a plot.
+pub(crate) fn passages(plot: &str) -> Vec<&str> {
+    const MOST: usize = 6;
+    if plot.is_empty() {
+        return Vec::new();
+    }
+    let pieces = pieces(plot, MOST);
+    std::iter::once(plot).chain(pieces.into_iter().filter(|piece| piece.len() + PIECE_BYTES.0 < plot.len())).collect()
+}
+
 /// At most `most` pieces of a text, evenly spread, each of whole words; none of a text too short for one.
 fn pieces(text: &str, most: usize) -> Vec<&str> {
     if text.len() < PIECE_BYTES.0 {

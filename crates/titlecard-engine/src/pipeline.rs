@@ -576,7 +576,7 @@ impl Tuned {
              # MRR among candidates: fields {:.4} before, {:.4} tuned; parts {:.4} before, {:.4} tuned.\n\
              [lexical.weights]\ntitle = {:?}\ntags = {:?}\noverview = {:?}\npeople = {:?}\nkeywords = {:?}\nplot = {:?}\n\n\
              [fusion]\nlexical = {:?}\nplot = {:?}\nencoder = {:?}\nplot_encoder = {:?}\nvectors = {:?}\n\
-             regression = {:?}\npopularity = {:?}\n",
+             regression = {:?}\npopularity = {:?}\ntime = {:?}\n",
             self.n_queries,
             self.field_mrr.0,
             self.field_mrr.1,
@@ -595,6 +595,7 @@ impl Tuned {
             parts.vectors,
             parts.regression,
             parts.popularity,
+            parts.time,
         )
     }
 }

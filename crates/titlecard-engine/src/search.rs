@@ -10,7 +10,7 @@ use crate::embedding::Pooling;
 use crate::index::lexical::{LexicalConfig, LexicalError, LexicalQuery, TermMatch};
 use crate::index::{Encoded, IndexError, SearchIndex};
 use crate::query::Understanding;
-use crate::rank::{FusionWeights, Knowledge, N_PARTS, Pool, PARTS, normalise_lexical, top_k};
+use crate::rank::{AllowedYears, FusionWeights, Knowledge, N_PARTS, Pool, PARTS, normalise_lexical, top_k};
 
 /// Why a search has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -246,7 +246,7 @@ impl Engine {
         let n_films = self.index.n_films();
         scores.parts.iter_mut().for_each(|part| part.resize(n_films, 0.0));
         scores.total.resize(n_films, 0.0);
-        let [lexical, plot, encoder, plot_encoder, vectors, regression, popularity] = &mut scores.parts;
+        let [lexical, plot, encoder, plot_encoder, vectors, regression, popularity, time] = &mut scores.parts;
         let mut is_known = false;
 
         let terms = self.terms(query, understood);
@@ -290,6 +290,13 @@ impl Engine {
             }
         }
         popularity.copy_from_slice(self.index.facts.popularity());
+        time.fill(0.0);
+        let allowed = understood.filter(|_| wanted[7]).and_then(AllowedYears::of);
+        if let Some(allowed) = allowed {
+            for (film_idx, time) in time.iter_mut().enumerate() {
+                *time = allowed.fit(self.index.facts.year(film_idx));
+            }
+        }
         let parts = scores.parts.each_ref().map(Vec::as_slice);
         for (film_idx, total) in scores.total.iter_mut().enumerate() {
             *total = self.fusion.score(parts.map(|part| part[film_idx]));

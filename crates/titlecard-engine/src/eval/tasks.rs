@@ -429,7 +429,7 @@ impl KnownItem<'_> {
         let has_plots = !index.facts.with_plot().is_empty();
         let has_encoder = index.encoded.is_some();
         let is_known = index.facts.popularity().iter().any(|&x| x > 0.0);
-        [true, has_plots, has_encoder, has_encoder && has_plots, true, true, is_known]
+        [true, has_plots, has_encoder, has_encoder && has_plots, true, true, is_known, true]
     }
 
     /// The encoder a training query may be scored with: one that has not seen its film.
@@ -511,8 +511,8 @@ impl KnownItem<'_> {
         }
         let mean_ms = latency_ms.iter().sum::<f64>() / latency_ms.len() as f64;
         let names =
-            ["BM25", "BM25, plots", "encoder", "encoder, plots", "word vectors, SIF", "regression, default", ""];
-        for part in (0..N_PARTS - 1).filter(|&part| is_shown[part]) {
+            ["BM25", "BM25, plots", "encoder", "encoder, plots", "word vectors, SIF", "regression, default"];
+        for part in (0..names.len()).filter(|&part| is_shown[part]) {
             rows.push(MethodRow::new(names[part], &ranks[part], f64::NAN));
         }
         rows.push(MethodRow::new("hybrid", &ranks[N_PARTS], mean_ms));

@@ -11,6 +11,8 @@ pub struct Facts {
     popularity: Vec<f32>,
     /// Numbers of the films whose plot is known, rising.
     with_plot: Vec<u32>,
+    /// First row of each of their plots among the passages of all, and the number of rows: `[n + 1]`.
+    plot_rows: Vec<u32>,
     is_brief: Vec<bool>,
 }
 
@@ -19,14 +21,15 @@ const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 16;
 /// An overview of fewer words is brief.
 const BRIEF_WORDS: usize = 20;
-/// Bytes a film: year i16, whether its plot is known u8, whether its overview is brief u8, votes u32.
+/// Bytes a film: year i16, passages of its plot u8, whether its overview is brief u8, votes u32.
 const FILM_BYTES: usize = 8;
 
 impl Facts {
     /// Writes the facts of `films`.
     ///
     /// Layout, little endian: `TCFF`, version u32, number of films u64; for every film its year i16 (0 if
-    /// unknown), 1 if its plot is known u8, 1 if its
+    /// unknown), passages of its plot u8 (0
+    /// without one), 1 if its
     /// overview is brief u8, votes u32 (0 if unknown).
     ///
     /// # Errors
@@ -39,7 +42,7 @@ impl Facts {
             let year = film.year.and_then(|year| i16::try_from(year).ok()).unwrap_or(0);
             out.write_all(&year.to_le_bytes())?;
             let is_brief = film.overview.split_whitespace().nth(BRIEF_WORDS - 1).is_none();
-            out.write_all(&[u8::from(!film.plot.is_empty()), u8::from(is_brief)])?;
+            out.write_all(&[crate::encoder::passages(&film.plot).len() as u8, u8::from(is_brief)])?;
             out.write_all(&film.votes.unwrap_or(0).to_le_bytes())?;
         }
         Ok(())
@@ -59,7 +62,12 @@ impl Facts {
         let votes = |film: &[u8; FILM_BYTES]| u32::from_le_bytes([film[4], film[5], film[6], film[7]]);
         let most = films.iter().map(votes).max().unwrap_or(0);
         let scale = if most == 0 { 0.0 } else { 1.0 / (f64::from(most)).ln_1p() };
+        let mut plot_rows = vec![0];
+        for film in films.iter().filter(|film| film[2] != 0) {
+            plot_rows.push(plot_rows.last().copied().unwrap_or(0) + u32::from(film[2]));
+        }
         Some(Self {
+            plot_rows,
             years: films.iter().map(|film| i16::from_le_bytes([film[0], film[1]])).collect(),
             popularity: films.iter().map(|film| (f64::from(votes(film)).ln_1p() * scale) as f32).collect(),
             is_brief: films.iter().map(|film| film[3] != 0).collect(),
@@ -75,6 +83,19 @@ impl Facts {
     /// Year of release, if known.
     pub fn year(&self, film_idx: usize) -> Option<i32> {
         self.years.get(film_idx).filter(|&&year| year != 0).map(|&year| i32::from(year))
+    }
+
+    /// Rows of the plot of film number `film` among the passages of all plots; empty without a plot.
+    pub fn passages_of(&self, film: u32) -> std::ops::Range<usize> {
+        match self.with_plot.binary_search(&film) {
+            Ok(at) => self.plot_rows[at] as usize..self.plot_rows[at + 1] as usize,
+            Err(_) => 0..0,
+        }
+    }
+
+    /// First row of every plot among the passages of all, and their number: one more than films with a plot.
+    pub fn plot_rows(&self) -> &[u32] {
+        &self.plot_rows
     }
 
     /// Whether the overview has fewer than twenty words.
@@ -100,12 +121,14 @@ mod tests {
     #[test]
     fn what_was_written_is_read_and_nothing_else() {
         let film = |year, votes, plot: &str| Film { year, votes, plot: plot.to_owned(), ..Film::default() };
-        let films = [film(Some(1985), Some(9), "A plot."), film(None, None, ""), film(Some(-3), Some(99), "x")];
+        let long = "A long story of many words. ".repeat(60);
+        let films = [film(Some(1985), Some(9), &long), film(None, None, ""), film(Some(-3), Some(99), "x")];
         let mut bytes = Vec::new();
         Facts::write(&films, &mut bytes).unwrap();
         let facts = Facts::read(&bytes).unwrap();
         assert_eq!([facts.year(0), facts.year(1), facts.year(2), facts.year(3)], [Some(1985), None, Some(-3), None]);
         assert_eq!(facts.with_plot(), [0, 2]);
+        assert_eq!([facts.passages_of(0), facts.passages_of(1), facts.passages_of(2)], [0..3, 0..0, 3..4]);
         assert_eq!(facts.popularity(), [0.5, 0.0, 1.0]);
         for cut in 0..bytes.len() {
             assert!(Facts::read(&bytes[..cut]).is_none(), "{cut} bytes");

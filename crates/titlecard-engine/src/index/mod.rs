@@ -117,7 +117,7 @@ pub struct SearchIndex {
 pub struct Encoded {
     encoder: StaticEncoder,
     records: VectorIndex,
-    /// One row for every film with a plot, in their order.
+    /// One row for every passage of a plot, in the order of the films ([`Facts::passages_of`]).
     plots: VectorIndex,
 }
 
@@ -147,10 +147,9 @@ impl Encoded {
         self.records.cosine_of(question, film)
     }
 
-    /// Cosine of a rounded question with the plot of one film, if it has one.
+    /// Cosine of a rounded question with the nearest passage of a film's plot, if it has one.
     pub fn with_plot(&self, question: &RoundedQuery, facts: &Facts, film: usize) -> Option<f32> {
-        let row = facts.with_plot().binary_search(&(film as u32)).ok()?;
-        Some(self.plots.cosine_of(question, row))
+        facts.passages_of(film as u32).map(|row| self.plots.cosine_of(question, row)).reduce(f32::max)
     }
 
     /// Cosines of a question with the records of all films, `[n_films]`.
@@ -158,13 +157,14 @@ impl Encoded {
         self.records.cosine_all(question, scores);
     }
 
-    /// Cosines of a question with the plots of all films, `[n_films]`; 0 for films without one.
+    /// Cosines of a question with the nearest passages of all films' plots, `[n_films]`; 0 for films without one.
     pub fn with_plots(&self, question: &[f32], facts: &Facts, scores: &mut [f32]) {
         scores.fill(0.0);
         let mut found = vec![0.0; self.plots.len()];
         self.plots.cosine_all(question, &mut found);
-        for (&film, cosine) in facts.with_plot().iter().zip(found) {
-            scores[film as usize] = cosine;
+        for (&film, rows) in facts.with_plot().iter().zip(facts.plot_rows().windows(2)) {
+            let passages = &found[rows[0] as usize..rows[1] as usize];
+            scores[film as usize] = passages.iter().copied().fold(f32::MIN, f32::max);
         }
     }
 }
@@ -294,12 +294,12 @@ impl SearchIndex {
             let records = VectorIndex::open(&generation, ENCODED)?;
             let plots = VectorIndex::open(&generation, ENCODED_PLOTS)?;
             let n_films = records.len();
-            if n_films != manifest.n_films || plots.len() != facts.with_plot().len() {
+            let n_passages = facts.plot_rows().last().map_or(0, |&n| n as usize);
+            if n_films != manifest.n_films || plots.len() != n_passages {
                 return Err(inconsistent(format!(
-                    "{n_films} encoded films and {} plots, {} films and {} plots in the manifest",
+                    "{n_films} encoded films and {} passages, {} films and {n_passages} passages expected",
                     plots.len(),
-                    manifest.n_films,
-                    facts.with_plot().len()
+                    manifest.n_films
                 )));
             }
             if [records.dim(), plots.dim()] != [encoder.dim(); 2] {
@@ -390,8 +390,9 @@ fn encode(encoder: &StaticEncoder, texts: &[impl AsRef<str> + Sync]) -> Vec<f32>
     rows
 }
 
+/// Passages of all plots.
 fn plots_of(films: &[Film]) -> Vec<&str> {
-    films.iter().map(|film| film.plot.as_str()).filter(|plot| !plot.is_empty()).collect()
+    films.iter().flat_map(|film| crate::encoder::passages(&film.plot)).collect()
 }
 
 const BUILDING: &str = ".building-";

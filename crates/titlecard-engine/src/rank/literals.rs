@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use super::AllowedYears;
 use crate::graph::{EntityId, Graph, Kind, Relation};
 use crate::query::{DateKind, Trait, Understanding};
 
@@ -211,8 +212,7 @@ pub struct QuestionFacts {
     co_actors: HashMap<EntityId, ()>,
     /// Films by number: named, quoted, compared, denied.
     films: HashMap<u32, [bool; 4]>,
-    /// First and last year, as far as they are given, and whether they are those of release.
-    years: Option<(Option<i32>, Option<i32>)>,
+    years: Option<AllowedYears>,
     seen: Option<i32>,
     traits: Vec<(Trait, bool)>,
     says_genre: [bool; 3],
@@ -302,7 +302,7 @@ impl QuestionFacts {
         let release = understood.release();
         facts.years = release
             .filter(|release| release.kind == DateKind::Release)
-            .map(|release| (release.from, release.to));
+            .and_then(|_| AllowedYears::of(understood));
         facts.seen = understood
             .dates
             .iter()
@@ -336,11 +336,6 @@ impl QuestionFacts {
     /// Numbers of films the question names, as its answer or to compare.
     pub fn films(&self) -> impl Iterator<Item = (u32, bool)> + '_ {
         self.films.iter().map(|(&film, how)| (film, how[0] && !how[2] && !how[3]))
-    }
-
-    /// Years the question allows, if it says any.
-    pub fn years(&self) -> Option<(Option<i32>, Option<i32>)> {
-        self.years
     }
 }
 
@@ -462,14 +457,13 @@ pub fn facts_of_film(
 
     // Time.
     let mut years_off = f32::NAN;
-    if let (Some((from, to)), Some(year)) = (question.years, year) {
-        let off = from.map_or(0, |from| from - year).max(to.map_or(0, |to| year - to)).max(0);
+    if let (Some(allowed), Some(year)) = (question.years, year) {
+        let off = allowed.years_off(year);
         years_off = off as f32;
         set(Fact::YearInRange, off == 0);
         set(Fact::YearNear, (1..=3).contains(&off));
         set(Fact::YearFar, off > 10);
-        let is_narrow = matches!((from, to), (Some(from), Some(to)) if to - from <= 4);
-        set(Fact::YearNarrow, off == 0 && is_narrow);
+        set(Fact::YearNarrow, off == 0 && allowed.is_narrow());
     }
     set(Fact::YearAfterSeen, matches!((question.seen, year), (Some(seen), Some(year)) if year > seen));
     set(Fact::YearUnsaid, question.years.is_none());

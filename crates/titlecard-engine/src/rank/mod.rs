@@ -11,15 +11,17 @@ mod tune;
 
 use serde::{Deserialize, Serialize};
 
+use crate::query::Understanding;
+
 pub use pool::{Knowledge, Pool};
 pub use tune::{Candidates, TunedWeights, tune_weights};
 
 /// Number of parts of a score.
-pub const N_PARTS: usize = 7;
+pub const N_PARTS: usize = 8;
 
 /// What a film's score is made of, in the order of [`FusionWeights::as_array`].
 pub const PARTS: [&str; N_PARTS] =
-    ["lexical", "plot", "encoder", "plot_encoder", "vectors", "regression", "popularity"];
+    ["lexical", "plot", "encoder", "plot_encoder", "vectors", "regression", "popularity", "time"];
 
 /// Weight of each part of the score, at least 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -39,6 +41,8 @@ pub struct FusionWeights {
     pub regression: f32,
     /// How widely the film is known, for catalogues with votes; the same for every query.
     pub popularity: f32,
+    /// How well the year fits what the question says of it; 0 for every film where it says nothing.
+    pub time: f32,
 }
 
 impl Default for FusionWeights {
@@ -53,6 +57,7 @@ impl Default for FusionWeights {
             vectors: 0.2,
             regression: 0.05,
             popularity: 0.3,
+            time: 0.2,
         }
     }
 }
@@ -68,13 +73,14 @@ impl FusionWeights {
             self.vectors,
             self.regression,
             self.popularity,
+            self.time,
         ]
     }
 
     /// From weights in the order of [`PARTS`].
     pub fn from_array(weights: [f32; N_PARTS]) -> Self {
-        let [lexical, plot, encoder, plot_encoder, vectors, regression, popularity] = weights;
-        Self { lexical, plot, encoder, plot_encoder, vectors, regression, popularity }
+        let [lexical, plot, encoder, plot_encoder, vectors, regression, popularity, time] = weights;
+        Self { lexical, plot, encoder, plot_encoder, vectors, regression, popularity, time }
     }
 
     /// Adds up the parts of one film, always in the same order, so that the sum shown is the sum used.
@@ -92,6 +98,37 @@ impl FusionWeights {
     pub fn is_valid(&self) -> bool {
         let weights = self.as_array();
         weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0) && weights.iter().any(|&w| w > 0.0)
+    }
+}
+
+/// Years of release a question allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AllowedYears {
+    from: Option<i32>,
+    to: Option<i32>,
+}
+
+impl AllowedYears {
+    /// What a question says of the year of release, if anything.
+    pub fn of(understood: &Understanding) -> Option<Self> {
+        let (from, to) = understood.release()?.release_years();
+        (from.is_some() || to.is_some()).then_some(Self { from, to })
+    }
+
+    /// Years between `year` and the nearest allowed one.
+    pub fn years_off(self, year: i32) -> i32 {
+        self.from.map_or(0, |from| from - year).max(self.to.map_or(0, |to| year - to)).max(0)
+    }
+
+    /// Whether both ends are given and at most five years are allowed.
+    pub fn is_narrow(self) -> bool {
+        matches!((self.from, self.to), (Some(from), Some(to)) if to - from <= 4)
+    }
+
+    /// 1 for a year that is allowed, falling to 0 over ten years; people are often a few years off. A film
+    /// of unknown year gets a third.
+    pub fn fit(self, year: Option<i32>) -> f32 {
+        year.map_or(1.0 / 3.0, |year| 1.0 - self.years_off(year).min(10) as f32 / 10.0)
     }
 }
 

@@ -135,7 +135,7 @@ impl Pool {
             table.facts.push(found.facts);
             let numbers = &mut table.numbers[row * N_NUMBERS..(row + 1) * N_NUMBERS];
             let mut set = |number: Number, value: f32| numbers[number as usize] = value;
-            let [lexical, plot, encoder, plot_encoder, vectors, regression, popularity] = parts[row];
+            let [lexical, plot, encoder, plot_encoder, vectors, regression, popularity, _] = parts[row];
             set(Number::Lexical, lexical);
             set(Number::Plot, plot);
             set(Number::Encoder, encoder);

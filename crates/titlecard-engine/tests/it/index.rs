@@ -156,7 +156,7 @@ fn an_index_answers_explains_and_survives_its_faults() {
     assert!(missing.ends_with("run `titlecard index` first"), "{missing}");
     let (films, config) = build(folder);
 
-    let fusion = FusionWeights::from_array([1.0, 0.0, 0.0, 0.0, 0.5, 0.1, 0.0]);
+    let fusion = FusionWeights::from_array([1.0, 0.0, 0.0, 0.0, 0.5, 0.1, 0.0, 0.0]);
     let engine = Engine::new(SearchIndex::open(folder, true).unwrap(), config.lexical, fusion);
     let answer = engine
         .search("a great white shark scares a beach town, the police chief is afraid of water", 400)
