@@ -284,8 +284,7 @@ fn language_name(language: &str) -> &str {
 /// Tab-separated, with a header: `tmdb_id`, and any of `imdb_id`, `wikipedia_page_id`,
 /// `original_language`.
 fn read_links(path: &Path) -> Result<HashMap<String, Link>, GraphError> {
-    let fault =
-        |what: String| GraphError::Input { setting: "graph.ids", path: path.to_owned(), what };
+    let fault = |what: String| GraphError::Input { setting: "graph.ids", path: path.to_owned(), what };
     let reader = open_decompressed(path).map_err(|error| fault(error.to_string()))?;
     let mut lines = reader.lines();
     let header = lines.next().transpose().map_err(|error| fault(error.to_string()))?.unwrap_or_default();

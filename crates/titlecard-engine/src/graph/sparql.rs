@@ -172,7 +172,9 @@ impl<'a> Dataset<'a> {
             },
             Property::IsA => Box::new(self.graph.parents(subject).map(Cell::Entity)),
             Property::Type => Box::new(once(Cell::Class(self.graph.kind(subject)))),
-            _ => Box::new(rdf::values(self.graph, subject, property).into_iter().map(move |term| self.cell(term))),
+            _ => Box::new(
+                rdf::values(self.graph, subject, property).into_iter().map(move |term| self.cell(term)),
+            ),
         }
     }
 
@@ -192,8 +194,7 @@ impl<'a> Dataset<'a> {
                 let name = label.value().to_owned();
                 let films: Vec<u32> = self.graph.films_titled(&name).collect();
                 let others = Kind::ALL.into_iter().skip(1);
-                let others: Vec<EntityId> =
-                    others.filter_map(|kind| self.graph.find(kind, &name)).collect();
+                let others: Vec<EntityId> = others.filter_map(|kind| self.graph.find(kind, &name)).collect();
                 let all = films.into_iter().map(EntityId).chain(others);
                 let wanted = object.clone();
                 Box::new(all.filter(move |&id| self.objects(id, property).any(|cell| cell == wanted)))
@@ -259,18 +260,24 @@ impl<'a> QueryableDataset<'a> for Dataset<'a> {
             }
             _ => Box::new(empty()),
         };
-        let mut n_found = 0_u32;
-        found.map(move |(subject, property, object)| {
+        let (mut found, mut n_found, mut is_stopped) = (found, 0_u32, false);
+        std::iter::from_fn(move || {
+            // The evaluator goes on after an error, so a stopped walk has to end by itself.
+            if is_stopped {
+                return None;
+            }
+            let (subject, property, object) = found.next()?;
             n_found += 1;
             if n_found.is_multiple_of(LOOK_EVERY) && (this.stop)() {
-                return Err(Interrupted { step: "answering a SPARQL query" });
+                is_stopped = true;
+                return Some(Err(Interrupted { step: "answering a SPARQL query" }));
             }
-            Ok(InternalQuad {
+            Some(Ok(InternalQuad {
                 subject: Cell::Entity(subject),
                 predicate: Cell::Property(property),
                 object,
                 graph_name: None,
-            })
+            }))
         })
     }
 
