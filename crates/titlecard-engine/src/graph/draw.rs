@@ -29,7 +29,7 @@ pub struct ShowConfig {
 
 impl Default for ShowConfig {
     fn default() -> Self {
-        Self { max_entities: 10, max_parents: 12, max_films: 8 }
+        Self { max_entities: 12, max_parents: 12, max_films: 8 }
     }
 }
 
@@ -190,7 +190,12 @@ fn above(graph: &Graph, entities: &[Linked], max: usize) -> Vec<Above> {
 fn related(graph: &Graph, film: u32, entities: &[Linked], max: usize) -> Vec<Related> {
     let mut shared: HashMap<u32, (f64, Vec<usize>)> = HashMap::new();
     for (at, linked) in entities.iter().enumerate() {
-        if linked.n_films > MAX_FOLLOWED {
+        // Hardly any two films are alike for their language or decade.
+        let is_broad = matches!(
+            linked.relation,
+            Relation::Genre | Relation::Country | Relation::Language | Relation::Decade | Relation::Period
+        );
+        if is_broad || linked.n_films > MAX_FOLLOWED {
             continue;
         }
         let weight = (graph.n_films() as f64 / f64::from(linked.n_films)).ln();

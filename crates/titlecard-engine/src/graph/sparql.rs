@@ -51,7 +51,8 @@ pub fn query(
     }
     let query = parser.parse_query(text).map_err(|error| GraphError::Sparql(error.to_string()))?;
     let evaluator = QueryEvaluator::new();
-    let results = evaluator.prepare(&query).execute(Dataset { graph, stop }).map_err(fault)?;
+    let results =
+        evaluator.prepare(&query).execute(Dataset { graph, stop }).map_err(|error| fault(&error))?;
     let value = |term: &Term| value_of(graph, term);
     match results {
         QueryResults::Boolean(answer) => {
@@ -62,7 +63,7 @@ pub fn query(
             let variables = solutions.variables().to_vec();
             on_variables(&variables.iter().map(|variable| variable.as_str().to_owned()).collect::<Vec<_>>());
             for solution in solutions {
-                let solution = solution.map_err(fault)?;
+                let solution = solution.map_err(|error| fault(&error))?;
                 let row: Vec<Option<Value>> =
                     variables.iter().map(|variable| solution.get(variable).map(value)).collect();
                 if on_row(&row).is_break() {
@@ -73,7 +74,7 @@ pub fn query(
         QueryResults::Graph(triples) => {
             on_variables(&["subject", "predicate", "object"].map(str::to_owned));
             for triple in triples {
-                let triple = triple.map_err(fault)?;
+                let triple = triple.map_err(|error| fault(&error))?;
                 let terms = [triple.subject.into(), triple.predicate.into(), triple.object];
                 if on_row(&terms.each_ref().map(|term| Some(value(term)))).is_break() {
                     break;
@@ -84,8 +85,8 @@ pub fn query(
     Ok(())
 }
 
-fn fault(error: QueryEvaluationError) -> GraphError {
-    if let QueryEvaluationError::Dataset(inner) = &error
+fn fault(error: &QueryEvaluationError) -> GraphError {
+    if let QueryEvaluationError::Dataset(inner) = error
         && let Some(interrupted) = inner.downcast_ref::<Interrupted>()
     {
         return GraphError::Interrupted(*interrupted);
