@@ -10,8 +10,8 @@ use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 use serde_json::{Map, json};
 use titlecard_engine::graph::{
-    self, EntityId, ExportFormat, Graph, GraphSummary, Neighbourhood, ShowConfig, Value, entity_key, film_name,
-    rdf,
+    self, EntityId, ExportFormat, Graph, GraphSummary, Neighbourhood, ShowConfig, Value, entity_key,
+    film_name, rdf,
 };
 use titlecard_engine::pipeline;
 
@@ -200,7 +200,8 @@ fn query(arguments: &QueryArguments, session: &SessionArguments) -> anyhow::Resu
             let object: Map<_, _> = cells.map(|(name, value)| (name.clone(), json!(value))).collect();
             output::json(&object)
         } else if arguments.csv {
-            let head = if n_rows == 1 { csv_line(variables.iter().map(String::as_str)) } else { String::new() };
+            let head =
+                if n_rows == 1 { csv_line(variables.iter().map(String::as_str)) } else { String::new() };
             let values = row.iter().map(|value| value.as_ref().map_or("", |value| value.value.as_str()));
             output::text(&(head + &csv_line(values)))
         } else {
@@ -311,7 +312,10 @@ fn show(arguments: &ShowArguments, session: &SessionArguments) -> anyhow::Result
         Some(file) => {
             let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
             if !["svg", "png"].contains(&ending.to_lowercase().as_str()) {
-                bail!("`{}` is no picture we can draw; name a file that ends in .svg or .png", file.display());
+                bail!(
+                    "`{}` is no picture we can draw; name a file that ends in .svg or .png",
+                    file.display()
+                );
             }
             around.write(file)?;
             session.say(&format!("wrote `{}`", file.display()));

@@ -5,6 +5,7 @@
 
 mod demo;
 mod faults;
+mod graph;
 mod help;
 mod interrupt;
 mod layers;

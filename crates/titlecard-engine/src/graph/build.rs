@@ -100,7 +100,7 @@ pub fn build(
         n_ancestors: 0,
         n_phrases,
         keyword_precision,
-        confirmed: builder.confirmed(films, &facts),
+        confirmed: confirmed(films, &facts),
         n_linked: 0,
     };
     tell(report, STEP, 5, N_STEPS, "writing")?;
@@ -192,43 +192,14 @@ impl Builder<'_> {
         self.add(film, relation, kind, name, true);
     }
 
-    /// Derived roles and countries of films whose columns say who and where.
-    fn confirmed(&self, films: &[Film], facts: &Facts) -> BTreeMap<String, (usize, usize)> {
-        let found: Vec<(Relation, bool)> = films
-            .par_iter()
-            .flat_map_iter(|film| {
-                facts.of(film).into_iter().filter_map(|fact| {
-                    let column: Vec<&str> = match fact.relation {
-                        Relation::Actor => film.cast.iter().map(String::as_str).collect(),
-                        Relation::Director => film.directors.iter().map(String::as_str).collect(),
-                        Relation::Country => film.countries.iter().map(|name| facts.country(name)).collect(),
-                        // Whom the text names in no role: does the catalogue know them to take part?
-                        Relation::Mentions => {
-                            film.cast.iter().chain(&film.directors).map(String::as_str).collect()
-                        }
-                        _ => return None,
-                    };
-                    let key = entity_key(&fact.name);
-                    let is_right = column.iter().any(|name| entity_key(name) == key);
-                    (!column.is_empty()).then_some((fact.relation, is_right))
-                })
-            })
-            .collect();
-        let mut confirmed: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-        for (relation, is_right) in found {
-            let counts = confirmed.entry(relation.name().to_owned()).or_default();
-            counts.0 += 1;
-            counts.1 += usize::from(is_right);
-        }
-        confirmed
-    }
-
     /// Gives every entity its number: films first, then kind by kind in the order of keys.
     fn finish(mut self, films: &[Film], hierarchy: &is_a::Hierarchy) -> Result<Parts, GraphError> {
-        let mut parts = Parts::default();
-        parts.names = films.iter().map(|film| film.title.clone()).collect();
-        parts.keys = films.par_iter().map(|film| entity_key(&film.title)).collect();
-        parts.film_ids = films.iter().map(|film| film.id.clone()).collect();
+        let mut parts = Parts {
+            names: films.iter().map(|film| film.title.clone()).collect(),
+            keys: films.par_iter().map(|film| entity_key(&film.title)).collect(),
+            film_ids: films.iter().map(|film| film.id.clone()).collect(),
+            ..Parts::default()
+        };
         let count = |n: usize| {
             u32::try_from(n).ok().filter(|n| *n < 1 << 30).ok_or(GraphError::TooLarge("a billion entities"))
         };
@@ -276,6 +247,37 @@ impl Builder<'_> {
     }
 }
 
+/// Derived roles and countries of films whose columns say who and where.
+fn confirmed(films: &[Film], facts: &Facts) -> BTreeMap<String, (usize, usize)> {
+    let found: Vec<(Relation, bool)> = films
+        .par_iter()
+        .flat_map_iter(|film| {
+            facts.of(film).into_iter().filter_map(|fact| {
+                let column: Vec<&str> = match fact.relation {
+                    Relation::Actor => film.cast.iter().map(String::as_str).collect(),
+                    Relation::Director => film.directors.iter().map(String::as_str).collect(),
+                    Relation::Country => film.countries.iter().map(|name| facts.country(name)).collect(),
+                    // Whom the text names in no role: does the catalogue know them to take part?
+                    Relation::Mentions => {
+                        film.cast.iter().chain(&film.directors).map(String::as_str).collect()
+                    }
+                    _ => return None,
+                };
+                let key = entity_key(&fact.name);
+                let is_right = column.iter().any(|name| entity_key(name) == key);
+                (!column.is_empty()).then_some((fact.relation, is_right))
+            })
+        })
+        .collect();
+    let mut confirmed: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for (relation, is_right) in found {
+        let counts = confirmed.entry(relation.name().to_owned()).or_default();
+        counts.0 += 1;
+        counts.1 += usize::from(is_right);
+    }
+    confirmed
+}
+
 /// A language by name, where the catalogue has its code.
 fn language_name(language: &str) -> &str {
     vocabulary::language(language).unwrap_or(language)
@@ -284,8 +286,7 @@ fn language_name(language: &str) -> &str {
 /// Tab-separated, with a header: `tmdb_id`, and any of `imdb_id`, `wikipedia_page_id`,
 /// `original_language`.
 fn read_links(path: &Path) -> Result<HashMap<String, Link>, GraphError> {
-    let fault =
-        |what: String| GraphError::Input { setting: "graph.ids", path: path.to_owned(), what };
+    let fault = |what: String| GraphError::Input { setting: "graph.ids", path: path.to_owned(), what };
     let reader = open_decompressed(path).map_err(|error| fault(error.to_string()))?;
     let mut lines = reader.lines();
     let header = lines.next().transpose().map_err(|error| fault(error.to_string()))?.unwrap_or_default();

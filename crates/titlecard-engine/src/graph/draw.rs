@@ -29,7 +29,7 @@ pub struct ShowConfig {
 
 impl Default for ShowConfig {
     fn default() -> Self {
-        Self { max_entities: 10, max_parents: 12, max_films: 8 }
+        Self { max_entities: 12, max_parents: 12, max_films: 8 }
     }
 }
 
@@ -158,10 +158,7 @@ impl Neighbourhood {
         let mut encoder = png::Encoder::new(&mut bytes, width, height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
-        encoder
-            .write_header()
-            .and_then(|mut writer| writer.write_image_data(&pixels))
-            .map_err(drawing)?;
+        encoder.write_header().and_then(|mut writer| writer.write_image_data(&pixels)).map_err(drawing)?;
         Ok(write_bytes(path, &bytes)?)
     }
 }
@@ -183,7 +180,8 @@ fn above(graph: &Graph, entities: &[Linked], max: usize) -> Vec<Above> {
             }
         }
     }
-    let mut found: Vec<(EntityId, Vec<usize>)> = found.into_iter().filter(|(_, from)| !from.is_empty()).collect();
+    let mut found: Vec<(EntityId, Vec<usize>)> =
+        found.into_iter().filter(|(_, from)| !from.is_empty()).collect();
     found.sort_by_key(|(id, from)| (std::cmp::Reverse(from.len()), graph.kind(*id) != Kind::Genre, *id));
     found.truncate(max);
     found.into_iter().map(|(id, from)| Above { name: graph.name(id).to_owned(), from }).collect()
@@ -192,7 +190,12 @@ fn above(graph: &Graph, entities: &[Linked], max: usize) -> Vec<Above> {
 fn related(graph: &Graph, film: u32, entities: &[Linked], max: usize) -> Vec<Related> {
     let mut shared: HashMap<u32, (f64, Vec<usize>)> = HashMap::new();
     for (at, linked) in entities.iter().enumerate() {
-        if linked.n_films > MAX_FOLLOWED {
+        // Hardly any two films are alike for their language or decade.
+        let is_broad = matches!(
+            linked.relation,
+            Relation::Genre | Relation::Country | Relation::Language | Relation::Decade | Relation::Period
+        );
+        if is_broad || linked.n_films > MAX_FOLLOWED {
             continue;
         }
         let weight = (graph.n_films() as f64 / f64::from(linked.n_films)).ln();
@@ -226,7 +229,9 @@ impl fmt::Display for Neighbourhood {
         for run in self.entities.chunk_by(|a, b| a.relation == b.relation) {
             let names: Vec<String> = run
                 .iter()
-                .map(|linked| format!("{}{} ({})", linked.name, if linked.derived { "*" } else { "" }, linked.n_films))
+                .map(|linked| {
+                    format!("{}{} ({})", linked.name, if linked.derived { "*" } else { "" }, linked.n_films)
+                })
                 .collect();
             writeln!(f, "  {:<10} {}", run[0].relation.name(), names.join(", "))?;
         }
@@ -303,12 +308,12 @@ impl<'a> Layout<'a> {
             .iter()
             .map(|above| Right { name: &above.name, from: &above.from, is_film: false, y: 0 })
             .collect();
-        right.extend(
-            around
-                .related
-                .iter()
-                .map(|related| Right { name: &related.name, from: &related.shared, is_film: true, y: 0 }),
-        );
+        right.extend(around.related.iter().map(|related| Right {
+            name: &related.name,
+            from: &related.shared,
+            is_film: true,
+            y: 0,
+        }));
         // Each beside what it hangs on, so that few lines cross.
         right.sort_by(|a, b| mean(a.from).total_cmp(&mean(b.from)));
         let right_height = right.len() as i32 * (ROW + 4);
@@ -344,7 +349,13 @@ impl<'a> Layout<'a> {
         for right in &self.right {
             let grey = if right.is_film { RGBColor(150, 150, 150) } else { RGBColor(90, 130, 90) };
             for &at in right.from {
-                draw_curve(area, (ENTITY_X + ENTITY_WIDTH, self.entity_y[at]), (RIGHT_X, right.y), grey, false)?;
+                draw_curve(
+                    area,
+                    (ENTITY_X + ENTITY_WIDTH, self.entity_y[at]),
+                    (RIGHT_X, right.y),
+                    grey,
+                    false,
+                )?;
             }
         }
         for (linked, &y) in self.around.entities.iter().zip(&self.entity_y) {
@@ -352,7 +363,14 @@ impl<'a> Layout<'a> {
             draw_box(area, (ENTITY_X, y), ENTITY_WIDTH, colour, false)?;
             let count = linked.n_films.to_string();
             let room = ENTITY_WIDTH - 24 - 8 * count.len() as i32;
-            draw_text(area, &fitted(area, &linked.name, 14, room)?, 14, (ENTITY_X + 8, y), HPos::Left, BLACK)?;
+            draw_text(
+                area,
+                &fitted(area, &linked.name, 14, room)?,
+                14,
+                (ENTITY_X + 8, y),
+                HPos::Left,
+                BLACK,
+            )?;
             let grey = RGBColor(110, 110, 110);
             draw_text(area, &count, 11, (ENTITY_X + ENTITY_WIDTH - 6, y), HPos::Right, grey)?;
         }
@@ -361,9 +379,11 @@ impl<'a> Layout<'a> {
         for (linked, &y) in self.around.entities.iter().zip(&self.entity_y) {
             if last != Some(linked.relation) {
                 let name = linked.relation.name();
-                let (width, _) = area.estimate_text_size(name, &(FONT, 12).into_font().into_text_style(area))?;
+                let (width, _) =
+                    area.estimate_text_size(name, &(FONT, 12).into_font().into_text_style(area))?;
                 let right = ENTITY_X - 8;
-                let back = Rectangle::new([(right - width as i32 - 3, y - 8), (right + 2, y + 7)], WHITE.filled());
+                let back =
+                    Rectangle::new([(right - width as i32 - 3, y - 8), (right + 2, y + 7)], WHITE.filled());
                 area.draw(&back)?;
                 draw_text(area, name, 12, (right, y), HPos::Right, colour_of(linked.relation))?;
             }

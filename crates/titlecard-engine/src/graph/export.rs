@@ -137,7 +137,11 @@ fn write_graphml(
         count()?;
     }
     let mut edge = |from: EntityId, to: EntityId, relation: &str, derived: bool| -> Result<(), Failure> {
-        write!(out, "<edge source=\"n{}\" target=\"n{}\"><data key=\"relation\">{relation}</data>", from.0, to.0)?;
+        write!(
+            out,
+            "<edge source=\"n{}\" target=\"n{}\"><data key=\"relation\">{relation}</data>",
+            from.0, to.0
+        )?;
         if derived {
             out.write_all(b"<data key=\"derived\">true</data>")?;
         }

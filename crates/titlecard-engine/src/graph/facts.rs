@@ -213,8 +213,21 @@ impl Facts {
             return before.is_some_and(|word| {
                 matches!(
                     word.text.as_str(),
-                    "in" | "from" | "to" | "near" | "at" | "across" | "through" | "around" | "outside"
-                        | "into" | "towards" | "toward" | "throughout" | "between" | "via" | "visits"
+                    "in" | "from"
+                        | "to"
+                        | "near"
+                        | "at"
+                        | "across"
+                        | "through"
+                        | "around"
+                        | "outside"
+                        | "into"
+                        | "towards"
+                        | "toward"
+                        | "throughout"
+                        | "between"
+                        | "via"
+                        | "visits"
                 )
             });
         }
@@ -320,10 +333,41 @@ fn decade(word: &str) -> Option<String> {
 fn introduces_year(word: &str) -> bool {
     matches!(
         word,
-        "in" | "of" | "since" | "from" | "during" | "until" | "till" | "by" | "year" | "summer" | "winter"
-            | "spring" | "autumn" | "fall" | "early" | "late" | "mid" | "circa" | "around" | "about" | "after"
-            | "before" | "between" | "january" | "february" | "march" | "april" | "may" | "june" | "july"
-            | "august" | "september" | "october" | "november" | "december" | "christmas"
+        "in" | "of"
+            | "since"
+            | "from"
+            | "during"
+            | "until"
+            | "till"
+            | "by"
+            | "year"
+            | "summer"
+            | "winter"
+            | "spring"
+            | "autumn"
+            | "fall"
+            | "early"
+            | "late"
+            | "mid"
+            | "circa"
+            | "around"
+            | "about"
+            | "after"
+            | "before"
+            | "between"
+            | "january"
+            | "february"
+            | "march"
+            | "april"
+            | "may"
+            | "june"
+            | "july"
+            | "august"
+            | "september"
+            | "october"
+            | "november"
+            | "december"
+            | "christmas"
     )
 }
 
@@ -352,7 +396,13 @@ mod tests {
     fn facts() -> Facts {
         let people = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let films = [Film {
-            cast: people(&["Jack Nicholson", "Jack Lemmon", "Jack Black", "Michael B. Jordan", "Neil Jordan"]),
+            cast: people(&[
+                "Jack Nicholson",
+                "Jack Lemmon",
+                "Jack Black",
+                "Michael B. Jordan",
+                "Neil Jordan",
+            ]),
             directors: people(&["Louis Jordan", "Sofia Coppola", "Madonna", "Joel Coen", "Ethan Coen"]),
             ..Film::default()
         }];
@@ -369,22 +419,28 @@ mod tests {
 
     #[test]
     fn people_are_named_in_their_roles() {
-        check("A comedy directed by Joel Coen and Ethan Coen, starring Jack Lemmon.", &[
-            (Relation::Actor, "Jack Lemmon"),
-            (Relation::Director, "Ethan Coen"),
-            (Relation::Director, "Joel Coen"),
-        ]);
+        check(
+            "A comedy directed by Joel Coen and Ethan Coen, starring Jack Lemmon.",
+            &[
+                (Relation::Actor, "Jack Lemmon"),
+                (Relation::Director, "Ethan Coen"),
+                (Relation::Director, "Joel Coen"),
+            ],
+        );
         check("He looks like jack black; so does Jack Black.", &[(Relation::Mentions, "Jack Black")]);
         check("Madonna and Jack", &[]);
     }
 
     #[test]
     fn countries_and_places_are_no_names_of_people() {
-        check("A French painter moves from Rio de Janeiro to the US, not to us.", &[
-            (Relation::Country, "France"),
-            (Relation::Country, "United States of America"),
-            (Relation::Place, "Rio de Janeiro"),
-        ]);
+        check(
+            "A French painter moves from Rio de Janeiro to the US, not to us.",
+            &[
+                (Relation::Country, "France"),
+                (Relation::Country, "United States of America"),
+                (Relation::Place, "Rio de Janeiro"),
+            ],
+        );
         check("Jack London reads. Us", &[]);
         check("Jordan travels to Jordan", &[(Relation::Country, "Jordan")]);
         check("Jordan travels to turkey", &[]);
@@ -392,17 +448,20 @@ mod tests {
 
     #[test]
     fn years_and_decades_are_told_from_numbers_and_ages() {
-        check("In the 1980s, 2000 people; in 1944 a man in his sixties.", &[
-            (Relation::Period, "1944"),
-            (Relation::Period, "1980s"),
-        ]);
+        check(
+            "In the 1980s, 2000 people; in 1944 a man in his sixties.",
+            &[(Relation::Period, "1944"), (Relation::Period, "1980s")],
+        );
         check("Café １９８０ und Zé's (１９３１), in １９４４", &[(Relation::Period, "1944")]);
-        check("The late sixties, the 90's and the 1920's (1931)", &[
-            (Relation::Period, "1920s"),
-            (Relation::Period, "1931"),
-            (Relation::Period, "1960s"),
-            (Relation::Period, "1990s"),
-        ]);
+        check(
+            "The late sixties, the 90's and the 1920's (1931)",
+            &[
+                (Relation::Period, "1920s"),
+                (Relation::Period, "1931"),
+                (Relation::Period, "1960s"),
+                (Relation::Period, "1990s"),
+            ],
+        );
     }
 
     #[test]

@@ -16,10 +16,32 @@ use super::{Kind, vocabulary};
 const MIN_DEPTH: u32 = 6;
 /// Deeper nodes that are too general all the same.
 const TOO_GENERAL: [&str; 26] = [
-    "person", "adult", "worker", "leader", "device", "instrumentality", "activity", "action", "change",
-    "equipment", "structure", "construction", "happening", "cognition", "content", "communicator", "relative",
-    "good person", "bad person", "unfortunate", "expert", "professional", "container", "implement",
-    "conveyance", "chordate",
+    "person",
+    "adult",
+    "worker",
+    "leader",
+    "device",
+    "instrumentality",
+    "activity",
+    "action",
+    "change",
+    "equipment",
+    "structure",
+    "construction",
+    "happening",
+    "cognition",
+    "content",
+    "communicator",
+    "relative",
+    "good person",
+    "bad person",
+    "unfortunate",
+    "expert",
+    "professional",
+    "container",
+    "implement",
+    "conveyance",
+    "chordate",
 ];
 /// A keyword with one of these words is no compound whose last word says what it is.
 const LINKING_WORDS: [&str; 20] = [
@@ -28,7 +50,19 @@ const LINKING_WORDS: [&str; 20] = [
 ];
 /// Last words that are no kind of thing.
 const NO_HEADS: [&str; 13] = [
-    "s", "i", "ii", "iii", "relationship", "life", "film", "movie", "story", "issue", "theme", "scene", "based",
+    "s",
+    "i",
+    "ii",
+    "iii",
+    "relationship",
+    "life",
+    "film",
+    "movie",
+    "story",
+    "issue",
+    "theme",
+    "scene",
+    "based",
 ];
 
 /// An entity that is no film yet: its kind and place among those of the kind.
@@ -117,7 +151,11 @@ impl Hierarchy {
 pub(super) type Sources = BTreeMap<&'static str, usize>;
 
 /// Puts everything together; parents that no film has yet are made.
-pub(super) fn build(names: &mut Names, wordnet: Option<&WordNet>, key_of: &dyn Fn(&str) -> String) -> (Hierarchy, Sources) {
+pub(super) fn build(
+    names: &mut Names,
+    wordnet: Option<&WordNet>,
+    key_of: &dyn Fn(&str) -> String,
+) -> (Hierarchy, Sources) {
     let mut hierarchy = Hierarchy::default();
     let mut sources = Sources::new();
     let mut done = 0;
@@ -162,7 +200,9 @@ fn years_and_places(
         }
     }
     let forms: HashMap<String, &str> = vocabulary::countries()
-        .flat_map(|country| country.names.into_iter().chain([country.name]).map(move |name| (name, country.name)))
+        .flat_map(|country| {
+            country.names.into_iter().chain([country.name]).map(move |name| (name, country.name))
+        })
         .map(|(form, name)| (key_of(form), name))
         .collect();
     let mut places = wordnet.map(WordNet::places).unwrap_or_default();
@@ -223,7 +263,12 @@ fn keywords_that_are_genres(names: &Names, hierarchy: &mut Hierarchy) {
     }
 }
 
-fn hypernyms(names: &mut Names, wordnet: &WordNet, hierarchy: &mut Hierarchy, key_of: &dyn Fn(&str) -> String) {
+fn hypernyms(
+    names: &mut Names,
+    wordnet: &WordNet,
+    hierarchy: &mut Hierarchy,
+    key_of: &dyn Fn(&str) -> String,
+) {
     let keywords: Vec<(Node, Synset)> = names
         .rows(Kind::Keyword)
         .iter()
@@ -334,7 +379,10 @@ mod tests {
         let (hierarchy, _) = build(&mut names, None, &str::to_lowercase);
         assert_eq!(above(&names, &hierarchy, "zombies"), ["Horror", "monster", "undead", "zombie"]);
         assert_eq!(above(&names, &hierarchy, "horror"), ["Horror"]);
-        assert_eq!(above(&names, &hierarchy, "female serial killer"), ["Crime", "murder", "murderer", "serial killer"]);
+        assert_eq!(
+            above(&names, &hierarchy, "female serial killer"),
+            ["Crime", "murder", "murderer", "serial killer"]
+        );
     }
 
     #[test]

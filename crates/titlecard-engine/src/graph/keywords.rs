@@ -172,7 +172,8 @@ pub(super) fn derive_all(
         .enumerate()
         .filter(|(_, film)| film.keywords.is_empty() && !film.overview.is_empty())
         .map(|(at, film)| {
-            let mut names: Vec<String> = phrases.derive(&film.overview).iter().map(|&n| n.to_owned()).collect();
+            let mut names: Vec<String> =
+                phrases.derive(&film.overview).iter().map(|&n| n.to_owned()).collect();
             names.sort_by_cached_key(|name| entity_key(name));
             (at as u32, names)
         })

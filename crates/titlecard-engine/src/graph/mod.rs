@@ -8,16 +8,16 @@
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let path = folder.path().join("graph.tcg");
 //! # let films = [Film {
-//! #     id: "1".into(), title: "Jaws".into(), tags: "x".into(), keywords: vec!["Shark Attack".into()],
+//! #     id: "1".into(), title: "Jaws".into(), tags: "x".into(), keywords: vec!["Living Dead".into()],
 //! #     ..Film::default()
 //! # }];
 //! graph::build(&path, &films, &GraphConfig::default(), &mut progress::silent)?;
 //! let graph = Graph::open(&path)?;
-//! let keyword = graph.find(Kind::Keyword, "shark-attack").unwrap();
+//! let keyword = graph.find(Kind::Keyword, "living-dead").unwrap();
 //! assert_eq!(graph.edges(0, Relation::Keyword).collect::<Vec<_>>(), [(keyword, false)]);
 //! assert_eq!(graph.films_of(keyword, Relation::Keyword).collect::<Vec<_>>(), [0]);
 //! let above: Vec<&str> = graph.ancestors(keyword).map(|id| graph.name(id)).collect();
-//! assert_eq!(above, ["Horror", "monster", "shark"]);
+//! assert_eq!(above, ["Horror", "monster", "undead"]);
 //! # Ok::<(), graph::GraphError>(())
 //! ```
 

@@ -46,8 +46,9 @@ pub(super) enum Property {
 impl Property {
     /// All properties.
     pub(super) fn all() -> impl Iterator<Item = Self> + Clone {
-        let edges =
-            Relation::ALL.into_iter().flat_map(|relation| [false, true].map(|derived| Self::Edge(relation, derived)));
+        let edges = Relation::ALL
+            .into_iter()
+            .flat_map(|relation| [false, true].map(|derived| Self::Edge(relation, derived)));
         [Self::Type, Self::Label, Self::Id, Self::Value, Self::SameAs, Self::IsA].into_iter().chain(edges)
     }
 
@@ -104,7 +105,8 @@ pub fn iri(graph: &Graph, id: EntityId) -> String {
 
 /// Letters that an IRI may hold as they are.
 fn is_plain_letter(c: char) -> bool {
-    c.is_alphabetic() && matches!(c, '\u{a0}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{ffef}')
+    c.is_alphabetic()
+        && matches!(c, '\u{a0}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{ffef}')
 }
 
 /// The entity of a name, if it is one of this graph.

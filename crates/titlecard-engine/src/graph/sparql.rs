@@ -51,7 +51,8 @@ pub fn query(
     }
     let query = parser.parse_query(text).map_err(|error| GraphError::Sparql(error.to_string()))?;
     let evaluator = QueryEvaluator::new();
-    let results = evaluator.prepare(&query).execute(Dataset { graph, stop }).map_err(fault)?;
+    let results =
+        evaluator.prepare(&query).execute(Dataset { graph, stop }).map_err(|error| fault(&error))?;
     let value = |term: &Term| value_of(graph, term);
     match results {
         QueryResults::Boolean(answer) => {
@@ -62,7 +63,7 @@ pub fn query(
             let variables = solutions.variables().to_vec();
             on_variables(&variables.iter().map(|variable| variable.as_str().to_owned()).collect::<Vec<_>>());
             for solution in solutions {
-                let solution = solution.map_err(fault)?;
+                let solution = solution.map_err(|error| fault(&error))?;
                 let row: Vec<Option<Value>> =
                     variables.iter().map(|variable| solution.get(variable).map(value)).collect();
                 if on_row(&row).is_break() {
@@ -73,7 +74,7 @@ pub fn query(
         QueryResults::Graph(triples) => {
             on_variables(&["subject", "predicate", "object"].map(str::to_owned));
             for triple in triples {
-                let triple = triple.map_err(fault)?;
+                let triple = triple.map_err(|error| fault(&error))?;
                 let terms = [triple.subject.into(), triple.predicate.into(), triple.object];
                 if on_row(&terms.each_ref().map(|term| Some(value(term)))).is_break() {
                     break;
@@ -84,8 +85,8 @@ pub fn query(
     Ok(())
 }
 
-fn fault(error: QueryEvaluationError) -> GraphError {
-    if let QueryEvaluationError::Dataset(inner) = &error
+fn fault(error: &QueryEvaluationError) -> GraphError {
+    if let QueryEvaluationError::Dataset(inner) = error
         && let Some(interrupted) = inner.downcast_ref::<Interrupted>()
     {
         return GraphError::Interrupted(*interrupted);
@@ -172,7 +173,9 @@ impl<'a> Dataset<'a> {
             },
             Property::IsA => Box::new(self.graph.parents(subject).map(Cell::Entity)),
             Property::Type => Box::new(once(Cell::Class(self.graph.kind(subject)))),
-            _ => Box::new(rdf::values(self.graph, subject, property).into_iter().map(move |term| self.cell(term))),
+            _ => Box::new(
+                rdf::values(self.graph, subject, property).into_iter().map(move |term| self.cell(term)),
+            ),
         }
     }
 
@@ -192,8 +195,7 @@ impl<'a> Dataset<'a> {
                 let name = label.value().to_owned();
                 let films: Vec<u32> = self.graph.films_titled(&name).collect();
                 let others = Kind::ALL.into_iter().skip(1);
-                let others: Vec<EntityId> =
-                    others.filter_map(|kind| self.graph.find(kind, &name)).collect();
+                let others: Vec<EntityId> = others.filter_map(|kind| self.graph.find(kind, &name)).collect();
                 let all = films.into_iter().map(EntityId).chain(others);
                 let wanted = object.clone();
                 Box::new(all.filter(move |&id| self.objects(id, property).any(|cell| cell == wanted)))
@@ -259,18 +261,24 @@ impl<'a> QueryableDataset<'a> for Dataset<'a> {
             }
             _ => Box::new(empty()),
         };
-        let mut n_found = 0_u32;
-        found.map(move |(subject, property, object)| {
+        let (mut found, mut n_found, mut is_stopped) = (found, 0_u32, false);
+        std::iter::from_fn(move || {
+            // The evaluator goes on after an error, so a stopped walk has to end by itself.
+            if is_stopped {
+                return None;
+            }
+            let (subject, property, object) = found.next()?;
             n_found += 1;
             if n_found.is_multiple_of(LOOK_EVERY) && (this.stop)() {
-                return Err(Interrupted { step: "answering a SPARQL query" });
+                is_stopped = true;
+                return Some(Err(Interrupted { step: "answering a SPARQL query" }));
             }
-            Ok(InternalQuad {
+            Some(Ok(InternalQuad {
                 subject: Cell::Entity(subject),
                 predicate: Cell::Property(property),
                 object,
                 graph_name: None,
-            })
+            }))
         })
     }
 

@@ -33,9 +33,7 @@ pub(super) const GENRES: [&str; 19] = [
 ];
 
 fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {
-    text.lines()
-        .map(|line| line.split('#').next().unwrap_or_default().trim())
-        .filter(|line| !line.is_empty())
+    text.lines().map(|line| line.split('#').next().unwrap_or_default().trim()).filter(|line| !line.is_empty())
 }
 
 fn list(text: &'static str, separator: char) -> Vec<&'static str> {
@@ -44,9 +42,9 @@ fn list(text: &'static str, separator: char) -> Vec<&'static str> {
 
 /// Pairs (child, parent) of genres and keywords.
 pub(super) fn film() -> impl Iterator<Item = (&'static str, &'static str)> {
-    lines(FILM).filter_map(|line| line.split_once('<')).flat_map(|(child, parents)| {
-        list(parents, ',').into_iter().map(move |parent| (child.trim(), parent))
-    })
+    lines(FILM)
+        .filter_map(|line| line.split_once('<'))
+        .flat_map(|(child, parents)| list(parents, ',').into_iter().map(move |parent| (child.trim(), parent)))
 }
 
 /// A country with the words that name it.

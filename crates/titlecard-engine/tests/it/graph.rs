@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use titlecard_engine::artifact::ArtifactError;
 use titlecard_engine::catalogue::Film;
 use titlecard_engine::graph::{
-    self, EntityId, ExportFormat, Graph, GraphConfig, GraphError, GraphSummary, Kind, Neighbourhood, Relation,
-    ShowConfig, entity_key, rdf,
+    self, EntityId, ExportFormat, Graph, GraphConfig, GraphError, GraphSummary, Kind, Neighbourhood,
+    Relation, ShowConfig, entity_key, rdf,
 };
 use titlecard_engine::pipeline::{self, PipelineError, Workspace};
 
@@ -209,7 +209,10 @@ fn a_graph_of_another_catalogue_is_refused() {
     pipeline::build_graph(&workspace, &config, films, &mut go_on).unwrap();
     assert_eq!(pipeline::open_graph(&workspace, Some(30)).unwrap().n_films(), 30);
     let error = pipeline::open_graph(&workspace, Some(31)).err().unwrap();
-    assert!(matches!(error, PipelineError::Graph(GraphError::OtherCatalogue { found: 30, expected: 31, .. })));
+    assert!(matches!(
+        error,
+        PipelineError::Graph(GraphError::OtherCatalogue { found: 30, expected: 31, .. })
+    ));
     let summary: GraphSummary =
         serde_json::from_slice(&fs::read(workspace.graph_summary()).unwrap()).unwrap();
     assert_eq!(summary.n_films, 30);
@@ -236,8 +239,11 @@ fn files_of_ids_give_links_and_languages() {
     let mut film = sample().films[0].clone();
     film.languages.clear();
     let id = &film.id;
-    fs::write(&ids, format!("tmdb_id\timdb_id\twikipedia_page_id\toriginal_language\n{id}\ttt0094675\t6990681\tfi\n"))
-        .unwrap();
+    fs::write(
+        &ids,
+        format!("tmdb_id\timdb_id\twikipedia_page_id\toriginal_language\n{id}\ttt0094675\t6990681\tfi\n"),
+    )
+    .unwrap();
     let mut config = GraphConfig { ids: ids.display().to_string(), ..GraphConfig::default() };
     let path = folder.path().join("graph.tcg");
     let (summary, graph) = made(&path, &[film.clone(), sample().films[1].clone()], &config);
@@ -311,7 +317,10 @@ fn check_exports(graph: &Graph) {
     let lines = exported(graph, ExportFormat::NTriples, "nt");
     assert_eq!(lines.iter().filter(|&&byte| byte == b'\n').count(), expected.len(), "each triple once");
     assert_eq!(parsed(NTriplesParser::new().for_slice(&lines)), expected);
-    assert_eq!(parsed(TurtleParser::new().for_slice(&exported(graph, ExportFormat::Turtle, "ttl"))), expected);
+    assert_eq!(
+        parsed(TurtleParser::new().for_slice(&exported(graph, ExportFormat::Turtle, "ttl"))),
+        expected
+    );
     assert_eq!(read_graphml(&exported(graph, ExportFormat::GraphMl, "graphml")), graphml_facts(graph));
 }
 
@@ -445,7 +454,9 @@ proptest! {
 fn ask(graph: &Graph, query: &str) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     graph::query(graph, query, || false, &mut |_| {}, &mut |row| {
-        rows.push(row.iter().map(|value| value.as_ref().map_or(String::new(), |v| v.value.clone())).collect());
+        rows.push(
+            row.iter().map(|value| value.as_ref().map_or(String::new(), |v| v.value.clone())).collect(),
+        );
         ControlFlow::Continue(())
     })
     .unwrap();
@@ -476,7 +487,8 @@ fn sparql_answers_equal_brute_force_over_films() {
         .filter(|film| has(film, Relation::Genre, "drama") && has(film, Relation::Decade, "1970s"));
     assert_eq!(both, film_ids(expected));
 
-    let early = ask(graph, "SELECT ?id { ?f tc:year/rdf:value ?y ; tc:id ?id FILTER(?y < 1930) } ORDER BY ?id");
+    let early =
+        ask(graph, "SELECT ?id { ?f tc:year/rdf:value ?y ; tc:id ?id FILTER(?y < 1930) } ORDER BY ?id");
     assert_eq!(early, film_ids(films.iter().filter(|film| film.year.is_some_and(|year| year < 1930))));
 
     let not = ask(
@@ -485,14 +497,16 @@ fn sparql_answers_equal_brute_force_over_films() {
     );
     assert_eq!(not, film_ids(films.iter().filter(|film| !has(film, Relation::Genre, "drama"))));
 
-    let counts = ask(graph, "SELECT ?g (COUNT(?f) AS ?n) { ?f tc:genre/rdfs:label ?g } GROUP BY ?g ORDER BY ?g");
+    let counts =
+        ask(graph, "SELECT ?g (COUNT(?f) AS ?n) { ?f tc:genre/rdfs:label ?g } GROUP BY ?g ORDER BY ?g");
     let mut expected: BTreeMap<&str, usize> = BTreeMap::new();
     films.iter().flat_map(|film| &film.genres).for_each(|genre| *expected.entry(genre).or_default() += 1);
     let expected: Vec<Vec<String>> =
         expected.into_iter().map(|(genre, n)| vec![genre.to_owned(), n.to_string()]).collect();
     assert_eq!(counts, expected);
 
-    let actor_directors = ask(graph, "SELECT ?id { ?f tc:actor ?p ; tc:director ?p ; tc:id ?id } ORDER BY ?id");
+    let actor_directors =
+        ask(graph, "SELECT ?id { ?f tc:actor ?p ; tc:director ?p ; tc:id ?id } ORDER BY ?id");
     let expected = films.iter().flat_map(|film| {
         let directors = keys(film, Relation::Director);
         let own = keys(film, Relation::Actor).into_iter().filter(move |name| directors.contains(name));
@@ -521,7 +535,9 @@ fn sparql_takes_every_form_of_query_and_names_faults() {
     assert_eq!(ask(graph, "ASK { ?f tc:genre genre:horror }"), [["true"]]);
     assert_eq!(ask(graph, "ASK { ?f tc:genre genre:no_such }"), [["false"]]);
     let triples = ask(graph, &format!("CONSTRUCT {{ film:{0} ?p ?o }} WHERE {{ film:{0} ?p ?o }}", film.id));
-    let own = expected_triples(graph).into_iter().filter(|row| row.0 == format!("<urn:titlecard:film:{}>", film.id));
+    let own = expected_triples(graph)
+        .into_iter()
+        .filter(|row| row.0 == format!("<urn:titlecard:film:{}>", film.id));
     assert_eq!(triples.len(), own.count());
     let title = oxrdf::Literal::new_simple_literal(&film.title);
     let titled = ask(graph, &format!("SELECT ?id {{ ?f rdfs:label {title} ; tc:id ?id }}"));
@@ -531,7 +547,7 @@ fn sparql_takes_every_form_of_query_and_names_faults() {
     let error = graph::query(graph, "SELECT ?x {", || false, &mut |_| {}, &mut |_| ControlFlow::Continue(()))
         .unwrap_err();
     assert!(matches!(&error, GraphError::Sparql(what) if !what.is_empty()), "{error}");
-    let count = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f }";
+    let count = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c }";
     let stopped = graph::query(graph, count, || true, &mut |_| {}, &mut |_| ControlFlow::Continue(()));
     assert!(matches!(stopped, Err(GraphError::Interrupted(_))));
 }
