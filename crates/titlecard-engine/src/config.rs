@@ -16,6 +16,7 @@ use crate::catalogue::SplitConfig;
 use crate::graph::GraphConfig;
 use crate::index::lexical::LexicalConfig;
 use crate::rank::FusionWeights;
+use crate::rank::learn::RankerConfig;
 use crate::regressor::RegressorConfig;
 use crate::text::Mode;
 
@@ -90,6 +91,8 @@ pub struct Config {
     pub lexical: LexicalConfig,
     /// Weights of the parts of a score.
     pub fusion: FusionWeights,
+    /// Learning the rules that rank.
+    pub ranker: RankerConfig,
     /// Search.
     pub search: SearchConfig,
     /// Evaluation.

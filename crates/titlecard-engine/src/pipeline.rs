@@ -32,7 +32,10 @@ use crate::embedding::{Embedder, EmbeddingError};
 use crate::eval::tasks::{EvalError, NamedRegressor, Tuned};
 use crate::graph::{self, Graph, GraphError, GraphSummary};
 use crate::index::{Encoded, IndexError, SearchIndex, word_tokenizer};
-use crate::rank::Knowledge;
+use crate::rank::learn::{LearnError, Learned};
+use crate::rank::ranker::{Ranker, RankerError};
+use crate::rank::training::List;
+use crate::rank::{self, Knowledge};
 use crate::progress::{Interrupted, Progress, Report, tell};
 use crate::regressor::{Regressor, RegressorError, Trained, Trainer, TrainingSet};
 use crate::sample;
@@ -79,6 +82,17 @@ pub enum PipelineError {
     /// Evaluation.
     #[error(transparent)]
     Eval(#[from] EvalError),
+    /// Learning rules.
+    #[error(transparent)]
+    Learn(#[from] LearnError),
+    /// The rules of the working folder cannot rank.
+    #[error("`{}`: {source}", path.display())]
+    RuleFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: RankerError,
+    },
     /// A name that cannot be part of a file name.
     #[error("the name `{name}` is not usable; take letters, digits, `-` and `_`")]
     BadName {
@@ -154,6 +168,11 @@ impl Workspace {
     /// What the graph came to, as JSON.
     pub fn graph_summary(&self) -> PathBuf {
         self.root.join("graph/summary.json")
+    }
+
+    /// The rules that rank.
+    pub fn rules(&self) -> PathBuf {
+        self.root.join("models/rules.json")
     }
 
     /// Index folder.
@@ -539,6 +558,39 @@ pub fn open_graph(workspace: &Workspace, n_films: Option<usize>) -> Result<Graph
     }
 }
 
+/// Learns the rules that rank from lists of candidates and saves them.
+///
+/// # Errors
+/// [`PipelineError`]; older rules are then as they were.
+pub fn train_ranker(
+    workspace: &Workspace,
+    config: &Config,
+    lists: &[List],
+    report: &mut Report<'_>,
+) -> Result<Learned, PipelineError> {
+    let learned = rank::learn::learn(lists, &config.ranker, config.run.seed, report).map_err(|error| match error {
+        LearnError::Interrupted(stopped) => PipelineError::Interrupted(stopped),
+        error => error.into(),
+    })?;
+    write_bytes(&workspace.rules(), learned.ranker.rules().to_json().as_bytes())?;
+    Ok(learned)
+}
+
+/// The rules of the working folder, if there are any.
+///
+/// # Errors
+/// [`PipelineError::RuleFile`] if they cannot rank.
+pub fn load_rules(workspace: &Workspace) -> Result<Option<Ranker>, PipelineError> {
+    let path = workspace.rules();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = read_bytes(&path, "titlecard train ranker")?;
+    Ranker::from_json(&String::from_utf8_lossy(&bytes))
+        .map(Some)
+        .map_err(|source| PipelineError::RuleFile { path, source })
+}
+
 /// Opens the index with the weights of the settings.
 ///
 /// # Errors
@@ -550,7 +602,11 @@ pub fn open_engine(workspace: &Workspace, config: &Config) -> Result<Engine, Pip
         return Ok(engine);
     }
     let graph = open_graph(workspace, Some(engine.index().n_films()))?;
-    Ok(engine.with_knowledge(Knowledge::new(graph, &config.search)))
+    let engine = engine.with_knowledge(Knowledge::new(graph, &config.search));
+    Ok(match load_rules(workspace)? {
+        Some(ranker) => engine.with_ranker(ranker),
+        None => engine,
+    })
 }
 
 /// Writes tuned weights where [`Workspace::ranking`] says, as settings.

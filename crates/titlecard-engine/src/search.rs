@@ -10,6 +10,7 @@ use crate::embedding::Pooling;
 use crate::index::lexical::{LexicalConfig, LexicalError, LexicalQuery, TermMatch};
 use crate::index::{Encoded, IndexError, SearchIndex};
 use crate::query::Understanding;
+use crate::rank::ranker::Ranker;
 use crate::rank::{AllowedYears, FusionWeights, Knowledge, N_PARTS, Pool, PARTS, normalise_lexical, top_k};
 
 /// Why a search has no answer.
@@ -99,6 +100,7 @@ pub struct Engine {
     lexical: LexicalConfig,
     fusion: FusionWeights,
     knowledge: Option<Arc<Knowledge>>,
+    ranker: Option<Arc<Ranker>>,
     pool_size: usize,
 }
 
@@ -110,7 +112,7 @@ const MAX_MATCHES: usize = 8;
 impl Engine {
     /// Puts an index and the settings of ranking together.
     pub fn new(index: SearchIndex, lexical: LexicalConfig, fusion: FusionWeights) -> Self {
-        Self { index: Arc::new(index), lexical, fusion, knowledge: None, pool_size: POOL_SIZE }
+        Self { index: Arc::new(index), lexical, fusion, knowledge: None, ranker: None, pool_size: POOL_SIZE }
     }
 
     /// The index.
@@ -131,6 +133,16 @@ impl Engine {
     /// The graph and what understands questions by it, if there is one.
     pub fn knowledge(&self) -> Option<&Knowledge> {
         self.knowledge.as_deref()
+    }
+
+    /// The same engine with rules that rank.
+    pub fn with_ranker(&self, ranker: Ranker) -> Self {
+        Self { ranker: Some(Arc::new(ranker)), ..self.clone() }
+    }
+
+    /// The rules that rank, if there are any and a graph to read facts from.
+    pub fn ranker(&self) -> Option<&Ranker> {
+        self.ranker.as_deref().filter(|_| self.knowledge.is_some())
     }
 
     /// The films worth ranking for `query`, with their facts; `scores` receives the first stage. Without a graph

@@ -261,6 +261,13 @@ fn ranker(arguments: &RankerArguments, session: &SessionArguments) -> anyhow::Re
     for file in &arguments.queries {
         queries.extend(read_queries(file)?);
     }
+    if arguments.queries.is_empty() {
+        queries = sample::queries()?;
+    }
+    anyhow::ensure!(
+        engine.knowledge().is_some(),
+        "rules need the graph of the catalogue; make it with `titlecard graph build`"
+    );
     let folds = pipeline::fold_encoders(&session.workspace, catalogue.films())?;
     let task = KnownItem {
         engine: &engine,
@@ -269,13 +276,35 @@ fn ranker(arguments: &RankerArguments, session: &SessionArguments) -> anyhow::Re
         folds: &folds,
         seed: session.config.run.seed,
     };
+    let for_others = arguments.dump.is_some();
+    if !for_others {
+        queries.retain(|query| query.split.is_none_or(|split| split == Split::Train));
+    }
     let asked = task.select(&queries, None);
-    let is_training = queries.iter().all(|query| query.split == Some(Split::Train));
+    let is_training = queries.iter().all(|query| query.split.is_none_or(|split| split == Split::Train));
     let wanted = task.wanted(&asked, is_training);
-    let sampling = is_training.then_some(Sampling { best: 100, random: 150, seed: session.config.run.seed });
+    let config = &session.config.ranker;
+    let sampling =
+        is_training.then_some(Sampling { best: config.best, random: config.random, seed: session.config.run.seed });
     let lists = session.with_progress(|progress| build_lists(&engine, &wanted, sampling, progress))?;
     if let Some(folder) = &arguments.dump {
         write_lists(folder, &lists)?;
+        session.say(&format!("{} lists: `{}`", lists.len(), folder.display()));
+        return Ok(Outcome::Done);
     }
+    let learned = session
+        .with_progress(|progress| pipeline::train_ranker(&session.workspace, &session.config, &lists, progress))?;
+    let rules = learned.ranker.rules();
+    session.say(&format!(
+        "{} rules of {} literals in all, chosen of {} proposals ({} by networks), from {} questions: `{}`",
+        rules.rules().len(),
+        rules.n_edges(),
+        learned.n_proposed.1,
+        learned.n_proposed.0,
+        learned.n_lists,
+        session.workspace.rules().display()
+    ));
+    let curve: Vec<String> = learned.curve.iter().map(|(n, loss)| format!("{n}: {loss:.4}")).collect();
+    session.say(&format!("loss by number of rules: {}", curve.join(", ")));
     Ok(Outcome::Done)
 }

@@ -493,6 +493,7 @@ impl KnownItem<'_> {
         let mut scores = Scores::default();
         let mut ranks: [Vec<f64>; N_PARTS + 1] = Default::default();
         let is_shown = self.shown();
+        let (mut rule_ranks, mut rule_ms) = (Vec::new(), Vec::new());
         let mut latency_ms = Vec::with_capacity(texts.len());
         for (at, text) in texts.iter().enumerate() {
             if at % 16 == 0 {
@@ -502,6 +503,16 @@ impl KnownItem<'_> {
             self.engine.score_all(text, &mut scores)?;
             latency_ms.push(milliseconds(started.elapsed()));
             ranks[N_PARTS].push(mean_rank(&scores.total, sought[at]));
+            if let Some(ranker) = self.engine.ranker() {
+                let started = Instant::now();
+                let (pool, _) = self.engine.pool(text, index.encoded.as_ref(), &mut scores)?;
+                let values = ranker.scores(&pool);
+                rule_ranks.push(pool.rank_of(&values, sought[at]).unwrap_or_else(|| {
+                    // Behind the pool, the order is that of the first stage.
+                    mean_rank(&scores.total, sought[at]).max(pool.films.len() as f64 + 1.0)
+                }));
+                rule_ms.push(milliseconds(started.elapsed()));
+            }
             // Also the parts that have no weight.
             let understood = self.engine.understand(text);
             self.engine.score_parts(text, understood.as_ref(), is_shown, index.encoded.as_ref(), &mut scores)?;
@@ -516,6 +527,10 @@ impl KnownItem<'_> {
             rows.push(MethodRow::new(names[part], &ranks[part], f64::NAN));
         }
         rows.push(MethodRow::new("hybrid", &ranks[N_PARTS], mean_ms));
+        if !rule_ranks.is_empty() {
+            let mean_ms = rule_ms.iter().sum::<f64>() / rule_ms.len() as f64;
+            rows.push(MethodRow::new("rules", &rule_ranks, mean_ms));
+        }
         latency_ms.sort_by(f64::total_cmp);
         let percentile = |p: usize| latency_ms[(latency_ms.len() - 1) * p / 100];
         let fusion = self.engine.fusion();

@@ -4,8 +4,10 @@
 //! ranked by. Reciprocal-rank fusion is not used: it throws the sizes of scores away and fails when a
 //! channel has nothing to say (a query without any word of the title still gives every film a rank).
 
+pub mod learn;
 pub mod literals;
 mod pool;
+pub mod ranker;
 pub mod training;
 mod tune;
 

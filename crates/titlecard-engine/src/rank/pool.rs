@@ -177,6 +177,16 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Rank of a film by the given scores, if it is in the pool; of equal scores the first stage decides.
+    pub fn rank_of(&self, scores: &[f64], film: usize) -> Option<f64> {
+        let sought = self.films.iter().position(|&other| other as usize == film)?;
+        let is_before =
+            |row: usize| scores[row] > scores[sought] || scores[row] == scores[sought] && row < sought;
+        Some(1.0 + (0..self.films.len()).filter(|&row| is_before(row)).count() as f64)
+    }
+}
+
 /// `1 / (1 + log2(place))` of a place counted from 0: 1 for the first, falling slowly.
 fn place_value(at: usize) -> f32 {
     1.0 / (1.0 + ((at + 1) as f32).log2())
