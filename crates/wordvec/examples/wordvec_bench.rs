@@ -167,11 +167,15 @@ fn pool_texts(path: &Path, texts: &Path) -> Result<()> {
     let (vectors, _) = read::read_path(path, &ReadOptions::default())?;
     let lines: Vec<String> = BufReader::new(File::open(texts)?).lines().collect::<std::io::Result<_>>()?;
     let tokens: Vec<Vec<&str>> = lines.iter().map(|line| line.split(' ').collect()).collect();
-    let mut rows = vec![0.0; tokens.len() * vectors.dim()];
-    let mut seconds = [0.0; 2];
+    // Not zeros, which the system would only give memory for when they are written.
+    let mut rows = vec![1.0; tokens.len() * vectors.dim()];
+    let before = processor_s();
+    let n_known = tokens.iter().flatten().filter(|token| vectors.index_of(token).is_some()).count();
+    let look_up_s = processor_s() - before;
+    let (mut seconds, mut processor_seconds) = ([0.0; 2], [0.0; 2]);
     let mut sums = [0.0_f64; 2];
     for (pooling, seconds) in seconds.iter_mut().enumerate() {
-        let started = Instant::now();
+        let (started, before) = (Instant::now(), processor_s());
         for (row, tokens) in rows.chunks_exact_mut(vectors.dim()).zip(&tokens) {
             let tokens = tokens.iter().copied();
             if pooling == 0 {
@@ -181,16 +185,25 @@ fn pool_texts(path: &Path, texts: &Path) -> Result<()> {
             };
         }
         *seconds = started.elapsed().as_secs_f64();
+        processor_seconds[pooling] = processor_s() - before;
         sums[pooling] = rows.iter().map(|x| f64::from(*x)).sum();
     }
     println!(
-        "{{\"texts\": {}, \"tokens\": {}, \"mean_s\": {:.3}, \"max_abs_s\": {:.3}, \"mean_sum\": {}, \"max_abs_sum\": {}}}",
+        "{{\"texts\": {}, \"tokens\": {}, \"known\": {n_known}, \"look_up_cpu_s\": {look_up_s:.3}, \"mean_s\": {:.3}, \"max_abs_s\": {:.3}, \"mean_cpu_s\": {:.3}, \"max_abs_cpu_s\": {:.3}, \"mean_sum\": {}, \"max_abs_sum\": {}}}",
         tokens.len(),
         tokens.iter().map(Vec::len).sum::<usize>(),
         seconds[0],
         seconds[1],
+        processor_seconds[0],
+        processor_seconds[1],
         sums[0],
         sums[1]
     );
     Ok(())
+}
+
+/// Seconds this thread was on a processor, where the system tells (Linux); 0 elsewhere.
+fn processor_s() -> f64 {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    told.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
 }
