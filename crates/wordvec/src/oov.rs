@@ -27,13 +27,13 @@ pub trait Lookup {
     }
 
     /// `out += vector` for every token that takes part; how many do.
-    fn add_all<'t>(&self, tokens: &mut dyn Iterator<Item = &'t str>, out: &mut [f32]) -> usize {
+    fn add_all(&self, tokens: &mut dyn Iterator<Item = &str>, out: &mut [f32]) -> usize {
         tokens.filter(|token| self.add(token, 1.0, out)).count()
     }
 
     /// Raises every component of `out` to the largest absolute value of the tokens' vectors; how many take
     /// part.
-    fn raise_to_all<'t>(&self, tokens: &mut dyn Iterator<Item = &'t str>, out: &mut [f32]) -> usize {
+    fn raise_to_all(&self, tokens: &mut dyn Iterator<Item = &str>, out: &mut [f32]) -> usize {
         let mut n_known = 0;
         for row in tokens.filter_map(|token| self.find(token)) {
             out.iter_mut().zip(row.iter()).for_each(|(largest, x)| *largest = largest.max(x.abs()));
@@ -48,9 +48,9 @@ pub trait Lookup {
 ///
 /// `with` gets positions and weights 1 of known words, in the order of the text. Returns how many there
 /// are.
-pub(crate) fn in_batches<'t>(
+pub(crate) fn in_batches(
     table: &(impl WordTable + ?Sized),
-    tokens: &mut dyn Iterator<Item = &'t str>,
+    tokens: &mut dyn Iterator<Item = &str>,
     mut with: impl FnMut(&mut [(usize, f32)]),
 ) -> usize {
     let mut batch = [(0, 1.0); BATCH];
@@ -89,11 +89,11 @@ impl<T: WordTable + ?Sized> Lookup for T {
         at.is_some()
     }
 
-    fn add_all<'t>(&self, tokens: &mut dyn Iterator<Item = &'t str>, out: &mut [f32]) -> usize {
+    fn add_all(&self, tokens: &mut dyn Iterator<Item = &str>, out: &mut [f32]) -> usize {
         in_batches(self, tokens, |rows| self.add_rows(rows, out))
     }
 
-    fn raise_to_all<'t>(&self, tokens: &mut dyn Iterator<Item = &'t str>, out: &mut [f32]) -> usize {
+    fn raise_to_all(&self, tokens: &mut dyn Iterator<Item = &str>, out: &mut [f32]) -> usize {
         in_batches(self, tokens, |rows| self.raise_to_rows(rows, out))
     }
 }
