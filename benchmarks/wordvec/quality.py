@@ -66,7 +66,7 @@ def main():
     args = parser.parse_args()
     items = json.loads((HERE / "quality_items.json").read_text())
     results, tables = {}, []
-    for size, title in (("sample", "10 M words, 3 seeds: mean ± standard deviation"), ("full", "40.1 M words, seed 1")):
+    for size, title in (("sample", "10 M words, 3 seeds: mean ± standard deviation"), ("full", "40.1 M words, 3 seeds: mean ± standard deviation")):
         of_size = results.setdefault(size, {})
         for method in METHODS:
             for seed in (1, 2, 3):

@@ -7,6 +7,7 @@
 //! wordvec_bench export FROM TO bin|text|glove           write another format
 //! wordvec_bench nearest FILE K WORD...                  neighbours of words
 //! wordvec_bench pool FILE TEXTS                         pool every line of TEXTS on one thread
+//! wordvec_bench retrofit FILE GROUPS OUT.bin [name=value ...] move vectors towards those of the words in a group (a line each)
 //! ```
 #![allow(clippy::print_stdout, missing_docs)]
 
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use wordvec::read::{self, ReadOptions};
+use wordvec::retrofit::{RetrofitConfig, links_of_groups, retrofit};
 use wordvec::train::{
     Architecture, Corpus, CorpusOptions, Mode, Objective, SubwordConfig, TextFile, TrainConfig, train,
     train_subwords,
@@ -35,6 +37,9 @@ fn main() -> Result<()> {
         ["convert", from, to, precision] => convert(Path::new(from), Path::new(to), precision),
         ["export", from, to, format] => export(Path::new(from), Path::new(to), format),
         ["nearest", file, k, ref words @ ..] => nearest(Path::new(file), k.parse()?, words),
+        ["retrofit", file, groups, out, ref settings @ ..] => {
+            retrofit_file(Path::new(file), Path::new(groups), Path::new(out), settings)
+        }
         ["pool", file, texts] => pool_texts(Path::new(file), Path::new(texts)),
         _ => Err("see the head of this example for its commands".into()),
     }
@@ -163,6 +168,26 @@ fn nearest(path: &Path, k: usize, words: &[&str]) -> Result<()> {
 }
 
 /// Pools every line by mean and by max-abs; tokens between spaces.
+fn retrofit_file(path: &Path, groups: &Path, out: &Path, settings: &[&str]) -> Result<()> {
+    let mut config = RetrofitConfig::default();
+    for setting in settings {
+        match setting.split_once('=').ok_or("settings are name=value")? {
+            ("stay", value) => config.stay = value.parse()?,
+            ("pull", value) => config.pull = value.parse()?,
+            ("sweeps", value) => config.sweeps = value.parse()?,
+            (name, _) => return Err(format!("no setting {name}").into()),
+        }
+    }
+    let (vectors, _) = read::read_path(path, &ReadOptions::default())?;
+    let groups = std::fs::read_to_string(groups)?;
+    let links = links_of_groups(&vectors, groups.lines().map(str::split_whitespace));
+    let moved = retrofit(&vectors, &links, &config)?;
+    write::replace_file(out, |file| Ok(write::write_word2vec_binary(&moved, &mut BufWriter::new(file))?))?;
+    let changed = (0..vectors.len()).filter(|&at| vectors.row(at) != moved.row(at)).count();
+    println!("{{\"links\": {}, \"words_moved\": {changed}}}", links.len());
+    Ok(())
+}
+
 fn pool_texts(path: &Path, texts: &Path) -> Result<()> {
     let (vectors, _) = read::read_path(path, &ReadOptions::default())?;
     let lines: Vec<String> = BufReader::new(File::open(texts)?).lines().collect::<std::io::Result<_>>()?;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use titlecard_engine::config::{Config, VectorArchitecture, VectorMode, VectorObjective, VectorsConfig};
 use titlecard_engine::pipeline::{self, DEFAULT_REGRESSOR, PipelineError, WordVectorSummary, Workspace};
 use titlecard_engine::progress::Progress;
-use titlecard_engine::wordvec::train::SubwordVectors;
+use wordvec::train::SubwordVectors;
 
 use crate::go_on;
 use crate::index::small_config;
@@ -135,7 +135,7 @@ fn phrases_are_words_of_their_own_and_longer_with_every_pass() {
             vectors.phrase_min_count = 3;
             vectors.phrase_threshold = 2.0;
         });
-        let vectors = titlecard_engine::wordvec::read::read_from_bytes(&bytes).unwrap();
+        let vectors = wordvec::read::read_from_bytes(&bytes).unwrap();
         let longest = vectors.words().iter().map(|word| word.split('_').count()).max();
         (summary.n_phrases, longest.unwrap())
     };
@@ -178,7 +178,7 @@ fn a_failed_preparation_leaves_the_old_catalogue() {
     config.catalogue.path = broken.display().to_string();
     assert!(pipeline::prepare(&workspace, &config, &mut go_on).is_err());
     assert_eq!(fs::read(workspace.films()).unwrap(), before);
-    let mut stop = |_: &titlecard_engine::progress::Progress<'_>| std::ops::ControlFlow::Break(());
+    let mut stop = |_: &Progress<'_>| ControlFlow::Break(());
     fs::write(&broken, "id,title,tags\n1,A,b\n").unwrap();
     assert!(matches!(pipeline::prepare(&workspace, &config, &mut stop), Err(PipelineError::Catalogue(_))));
     assert_eq!(fs::read(workspace.films()).unwrap(), before);
