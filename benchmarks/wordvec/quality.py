@@ -65,17 +65,20 @@ def main():
     parser.add_argument("--write", type=pathlib.Path)
     args = parser.parse_args()
     items = json.loads((HERE / "quality_items.json").read_text())
-    results, tables = {}, []
-    for size, title in (("sample", "10 M words, 3 seeds: mean ± standard deviation"), ("full", "40.1 M words, seed 1")):
+    # Scores written before are kept: delete the file after a change of items or scores.
+    written = args.write / "wordvec_quality.json" if args.write else None
+    results, tables = json.loads(written.read_text())["scores"] if written and written.exists() else {}, []
+    for size, title in (("sample", "10 M words"), ("full", "40.1 M words")):
         of_size = results.setdefault(size, {})
         for method in METHODS:
             for seed in (1, 2, 3):
                 path = args.scratch / f"quality_{size}_{method}_{seed}.bin"
-                if path.exists():
-                    of_size.setdefault(method, {})[seed] = score(load(path), items)
+                if path.exists() and str(seed) not in of_size.get(method, {}):
+                    of_size.setdefault(method, {})[str(seed)] = score(load(path), items)
         if not of_size:
             continue
-        lines = [f"## {title}", "", "| score | " + " | ".join(METHODS[method] for method in of_size) + " |", "|---|" + "---|" * len(of_size)]
+        heads = (f"{METHODS[method]} ({len(seeds)} seed{'s' if len(seeds) > 1 else ''})" for method, seeds in of_size.items())
+        lines = [f"## {title}: mean ± standard deviation over seeds", "", "| score | " + " | ".join(heads) + " |", "|---|" + "---|" * len(of_size)]
         for row in next(iter(next(iter(of_size.values())).values())):
             cells = []
             for seeds in of_size.values():

@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+use wordvec::train::{
+    Architecture, Mode as TrainingMode, Objective, PhraseConfig, PhraseScore, SkipGramConfig, SubwordConfig,
+    TrainConfig,
+};
 
 use crate::catalogue::SplitConfig;
 use crate::graph::GraphConfig;
@@ -164,6 +168,30 @@ pub struct VectorsConfig {
     pub window: usize,
     /// Training: random words a true context word is told from.
     pub negatives: usize,
+    /// Training: what predicts what.
+    pub architecture: VectorArchitecture,
+    /// Training: what is learned of a prediction.
+    pub objective: VectorObjective,
+    /// Training: order or speed.
+    pub mode: VectorMode,
+    /// Training: learn vectors of character n-grams too (`models/vectors.tcsw`), which give every word a
+    /// vector.
+    pub subwords: bool,
+    /// Training: shortest n-gram in characters, marks of begin and end included.
+    pub subword_min_n: usize,
+    /// Training: longest n-gram.
+    pub subword_max_n: usize,
+    /// Training: rows that n-grams are hashed into.
+    pub subword_buckets: usize,
+    /// Training: how often pairs of words that belong together are joined to one (`new_york`) before; 0 for
+    /// never, 2 for phrases of up to four words.
+    pub phrases: usize,
+    /// Training: how pairs are scored.
+    pub phrase_score: VectorPhraseScore,
+    /// Training: score above which a pair is joined.
+    pub phrase_threshold: f64,
+    /// Training: pairs seen less often are not joined.
+    pub phrase_min_count: u64,
     /// Training: words seen less often are left out.
     pub min_count: u64,
     /// Training: words to keep at most, the most frequent first; 0 for all.
@@ -176,14 +204,151 @@ pub struct VectorsConfig {
     pub learning_rate: f32,
 }
 
+/// What predicts what in the training of word vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VectorArchitecture {
+    /// A word predicts each word around it.
+    SkipGram,
+    /// The mean of the words around it predicts a word.
+    Cbow,
+}
+
+/// What is learned of a prediction in the training of word vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VectorObjective {
+    /// To tell the word from random ones.
+    NegativeSampling,
+    /// The turns to it in a binary tree of all words.
+    HierarchicalSoftmax,
+}
+
+/// Order or speed in the training of word vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VectorMode {
+    /// The same bytes for the same seed on any number of threads.
+    Reproducible,
+    /// Threads share rows without a lock: on more than one, no two trainings give the same bytes.
+    Fast,
+}
+
+/// How pairs of words are scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VectorPhraseScore {
+    /// `(ab - min_count) · V / (a · b)`; thresholds are around 10.
+    Original,
+    /// Normalised pointwise mutual information, between -1 and 1.
+    Npmi,
+}
+
+impl VectorsConfig {
+    /// Settings of the training; `n_threads` counts in the fast mode alone.
+    pub fn training(&self, seed: u64, n_threads: usize) -> TrainConfig {
+        TrainConfig {
+            common: SkipGramConfig {
+                dim: self.dim,
+                window: self.window,
+                negatives: self.negatives,
+                epochs: self.epochs,
+                subsample: self.subsample,
+                learning_rate: self.learning_rate,
+                seed,
+                ..SkipGramConfig::default()
+            },
+            architecture: match self.architecture {
+                VectorArchitecture::SkipGram => Architecture::SkipGram,
+                VectorArchitecture::Cbow => Architecture::Cbow,
+            },
+            objective: match self.objective {
+                VectorObjective::NegativeSampling => Objective::NegativeSampling,
+                VectorObjective::HierarchicalSoftmax => Objective::HierarchicalSoftmax,
+            },
+            mode: match self.mode {
+                VectorMode::Reproducible => TrainingMode::Reproducible,
+                VectorMode::Fast => TrainingMode::Fast { threads: n_threads },
+            },
+        }
+    }
+
+    /// Settings of subwords, if they are to be learned.
+    pub fn subword_training(&self) -> Option<SubwordConfig> {
+        self.subwords.then_some(SubwordConfig {
+            min_n: self.subword_min_n,
+            max_n: self.subword_max_n,
+            n_buckets: self.subword_buckets,
+        })
+    }
+
+    /// Settings of joining pairs of words.
+    pub fn phrase_training(&self) -> PhraseConfig {
+        PhraseConfig {
+            min_count: self.phrase_min_count,
+            threshold: self.phrase_threshold,
+            score: match self.phrase_score {
+                VectorPhraseScore::Original => PhraseScore::Original,
+                VectorPhraseScore::Npmi => PhraseScore::Npmi,
+            },
+            ..PhraseConfig::default()
+        }
+    }
+
+    /// Checks what the training would refuse, with the names settings have here.
+    fn validate(&self) -> Result<(), String> {
+        let named = |error: wordvec::WordVecError| match error {
+            wordvec::WordVecError::Setting { name, found, expected } => {
+                let name = match name {
+                    "min_n to max_n" => "vectors.subword_min_n` to `vectors.subword_max_n".to_owned(),
+                    "n_buckets" => "vectors.subword_buckets".to_owned(),
+                    "threshold" => "vectors.phrase_threshold".to_owned(),
+                    name => format!("vectors.{name}"),
+                };
+                format!("`{name}` is {found}, it must be {expected}")
+            }
+            error => error.to_string(),
+        };
+        self.training(0, 1).validate().map_err(named)?;
+        if let Some(subwords) = self.subword_training() {
+            subwords.validate().map_err(named)?;
+        }
+        if self.phrases > MAX_PHRASE_PASSES {
+            return Err(format!(
+                "`vectors.phrases` is {}, it must be 0 to {MAX_PHRASE_PASSES}",
+                self.phrases
+            ));
+        }
+        if self.phrases > 0 {
+            self.phrase_training().validate().map_err(named)?;
+        }
+        Ok(())
+    }
+}
+
+/// Four passes join up to sixteen words, longer than any phrase.
+const MAX_PHRASE_PASSES: usize = 4;
+
 impl Default for VectorsConfig {
     fn default() -> Self {
+        let (subwords, phrases) = (SubwordConfig::default(), PhraseConfig::default());
         Self {
             path: String::new(),
             limit: 0,
             dim: 200,
             window: 5,
             negatives: 5,
+            architecture: VectorArchitecture::SkipGram,
+            objective: VectorObjective::NegativeSampling,
+            mode: VectorMode::Reproducible,
+            subwords: false,
+            subword_min_n: subwords.min_n,
+            subword_max_n: subwords.max_n,
+            subword_buckets: subwords.n_buckets,
+            phrases: 0,
+            phrase_score: VectorPhraseScore::Original,
+            phrase_threshold: phrases.threshold,
+            phrase_min_count: phrases.min_count,
             min_count: 5,
             max_vocab: 0,
             epochs: 5,
@@ -443,6 +608,7 @@ impl Config {
                 crate::index::vectors::MAX_DIM
             )));
         }
+        self.vectors.validate().map_err(ConfigError::Invalid)?;
         Ok(())
     }
 
@@ -550,6 +716,17 @@ mod tests {
         assert!(message("[run]\nseed = -4").contains("run.seed"));
         assert!(message("[lexical]\nb = 2.0").contains("`lexical.b` is 2; it must be between 0 and 1"));
         assert!(message("[vectors]\ndim = 0").contains("`vectors.dim` is 0"));
+        assert!(message("[vectors]\nwindow = 0").contains("`vectors.window` is 0, it must be 1 to 1000"));
+        assert!(message("[vectors]\nmode = \"quick\"").contains("`reproducible` or `fast`"));
+        assert!(
+            message("[vectors]\nsubwords = true\nsubword_min_n = 7")
+                .contains("`vectors.subword_min_n` to `vectors.subword_max_n` is 7 to 6")
+        );
+        assert!(
+            message("[vectors]\nphrases = 1\nphrase_score = \"npmi\"")
+                .contains("`vectors.phrase_threshold` is 10, it must be -1 to 1")
+        );
+        assert!(message("[vectors]\nphrases = 5").contains("`vectors.phrases` is 5, it must be 0 to 4"));
         assert!(
             message("[run]\nthreads = 100000000")
                 .contains("`run.threads` is 100000000, it must be 0 to 1024")

@@ -344,15 +344,39 @@ fn read_texts(path: &Path) -> Result<Vec<(String, String)>, PipelineError> {
     Ok(texts)
 }
 
+/// Formats of pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PictureFormat {
+    /// Scalable, with text as text.
+    Svg,
+    /// Pixels.
+    Png,
+}
+
+impl PictureFormat {
+    /// The format that the end of the name says, in capitals or not.
+    ///
+    /// # Errors
+    /// [`PipelineError::PictureName`].
+    pub fn of(path: &Path) -> Result<Self, PipelineError> {
+        let end = path.extension().map(|end| end.to_string_lossy().to_lowercase());
+        match end.as_deref() {
+            Some("svg") => Ok(Self::Svg),
+            Some("png") => Ok(Self::Png),
+            _ => Err(PipelineError::PictureName { path: path.to_owned() }),
+        }
+    }
+}
+
 /// A picture of the space: films of the most frequent genres in two dimensions.
 ///
 /// Films with one genre among the `n_genres` most frequent ones are shown, at most `per_genre` of each,
 /// by the first two principal components of the genres' means: the plane in which the means lie
 /// furthest apart. Genres differ by marker and colour, and their names stand at their medians. Returns how
-/// many films are shown.
+/// many films are shown. The end of the name says the format.
 ///
 /// # Errors
-/// [`PipelineError`] if there is no film to show or files cannot be read or written.
+/// [`PipelineError`] if the name ends in neither `.svg` nor `.png`, there is no film to show or files cannot be read or written.
 pub fn plot_space(
     encoder: &StaticEncoder,
     films: &[Film],
@@ -360,6 +384,7 @@ pub fn plot_space(
     per_genre: usize,
     path: &Path,
 ) -> Result<usize, PipelineError> {
+    let format = PictureFormat::of(path)?;
     let mut counts: HashMap<&str, usize> = HashMap::new();
     films.iter().flat_map(|film| &film.genres).for_each(|genre| *counts.entry(genre).or_default() += 1);
     let mut genres: Vec<(&str, usize)> = counts.into_iter().collect();
@@ -399,9 +424,12 @@ pub fn plot_space(
         })
         .collect();
     let names: Vec<&str> = genres.iter().map(|(name, _)| *name).collect();
-    let svg =
-        draw(&points, &names).map_err(|what| ArtifactError::io("draw", path)(std::io::Error::other(what)))?;
-    write_bytes(path, svg.as_bytes())?;
+    let picture = match format {
+        PictureFormat::Svg => draw_svg(&points, &names).map(String::into_bytes),
+        PictureFormat::Png => draw_png(&points, &names),
+    }
+    .map_err(|what| ArtifactError::io("draw", path)(std::io::Error::other(what)))?;
+    write_bytes(path, &picture)?;
     Ok(shown.len())
 }
 
@@ -448,13 +476,34 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
-fn draw(points: &[(usize, f64, f64)], names: &[&str]) -> Result<String, String> {
+/// Width and height of the picture in pixels.
+const PICTURE_SIZE: (u32, u32) = (1100, 800);
+
+fn draw_svg(points: &[(usize, f64, f64)], names: &[&str]) -> Result<String, String> {
     let mut svg = String::new();
     {
-        let area = SVGBackend::with_string(&mut svg, (1100, 800)).into_drawing_area();
+        let area = SVGBackend::with_string(&mut svg, PICTURE_SIZE).into_drawing_area();
         try_draw(&area, points, names).map_err(|error| error.to_string())?;
     }
     Ok(svg)
+}
+
+fn draw_png(points: &[(usize, f64, f64)], names: &[&str]) -> Result<Vec<u8>, String> {
+    let (width, height) = PICTURE_SIZE;
+    let mut pixels = vec![0; (width * height * 3) as usize];
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, PICTURE_SIZE).into_drawing_area();
+        try_draw(&area, points, names).map_err(|error| error.to_string())?;
+    }
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder
+        .write_header()
+        .and_then(|mut writer| writer.write_image_data(&pixels))
+        .map_err(|error| error.to_string())?;
+    Ok(bytes)
 }
 
 fn try_draw<B: DrawingBackend>(
@@ -581,6 +630,19 @@ mod tests {
         let n_shown = plot_space(&encoder, &films, 6, 100, &path).unwrap();
         let svg = std::fs::read_to_string(&path).unwrap();
         assert!(n_shown > 50 && svg.contains("coloured by genre"), "{n_shown} films");
+        let path = folder.path().join("space.PNG");
+        assert_eq!(plot_space(&encoder, &films, 6, 100, &path).unwrap(), n_shown);
+        let decoder = png::Decoder::new(std::io::Cursor::new(std::fs::read(&path).unwrap()));
+        let mut reader = decoder.read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let frame = reader.next_frame(&mut pixels).unwrap();
+        assert_eq!((frame.width, frame.height), PICTURE_SIZE);
+        let n_coloured = pixels.as_chunks::<3>().0.iter().filter(|p| p[0].abs_diff(p[2]) > 60).count();
+        assert!(n_coloured > 50 * 9, "markers are drawn: {n_coloured} coloured pixels");
+        let path = folder.path().join("space.jpg");
+        let error = plot_space(&encoder, &films, 6, 100, &path).unwrap_err().to_string();
+        assert!(error.contains("space.jpg") && error.contains("`.svg` or `.png`"), "{error}");
+        assert!(!path.exists());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! data/films.jsonl.zst      the cleaned catalogue (prepare)
 //! data/cleaning.json        what was kept, dropped and why
 //! models/vectors.tcwv       word vectors (train word2vec)
+//! models/vectors.tcsw       the same with vectors of character n-grams (train word2vec --subwords)
 //! models/regressor-NAME.safetensors, .checkpoint   (train regressor)
 //! models/ranking.toml       tuned weights, read before titlecard.toml (train fusion)
 //! graph/graph.tcg           the knowledge graph; summary.json beside it (graph build)
@@ -13,6 +14,7 @@
 //! tmp/logs/                 full logs
 //! ```
 
+use std::borrow::Cow;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use wordvec::WordVectors;
-use wordvec::train::{Corpus, SkipGramConfig, train_skip_gram};
+use wordvec::train::{Corpus, Phrases, SentenceSource, train, train_subwords};
 
 use crate::artifact::{ArtifactError, read_bytes, write_atomically, write_bytes};
 use crate::catalogue::{
@@ -40,6 +42,7 @@ use crate::progress::{Interrupted, Progress, Report, tell};
 use crate::regressor::{Regressor, RegressorError, Trained, Trainer, TrainingSet};
 use crate::sample;
 use crate::search::Engine;
+use crate::text::Tokenizer;
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +67,12 @@ pub enum PipelineError {
         path.display()
     )]
     NoVectors {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A picture of no format that can be written.
+    #[error("`{}` is not the name of a picture that can be drawn; end it in `.svg` or `.png`", path.display())]
+    PictureName {
         /// The file.
         path: PathBuf,
     },
@@ -148,6 +157,11 @@ impl Workspace {
     /// Word vectors trained on the catalogue.
     pub fn vectors(&self) -> PathBuf {
         self.root.join("models/vectors.tcwv")
+    }
+
+    /// Vectors of words and character n-grams, if they were learned.
+    pub fn subwords(&self) -> PathBuf {
+        self.root.join("models/vectors.tcsw")
     }
 
     /// A trained regressor.
@@ -272,6 +286,8 @@ pub struct WordVectorSummary {
     pub dim: usize,
     /// Words of text read, an epoch.
     pub n_tokens: u64,
+    /// Pairs of words that were joined where they meet, all passes together.
+    pub n_phrases: usize,
     /// Seconds of training.
     pub seconds: f64,
     /// The file written.
@@ -293,23 +309,24 @@ pub fn train_word_vectors(
 ) -> Result<WordVectorSummary, PipelineError> {
     let settings = &config.vectors;
     let tokenizer = word_tokenizer(config);
+    let interrupted = |error| match error {
+        wordvec::WordVecError::Interrupted => {
+            PipelineError::Interrupted(Interrupted { step: "training word vectors" })
+        }
+        error => error.into(),
+    };
+    let mut phrases = Vec::new();
+    for _ in 0..settings.phrases {
+        let mut source = FilmText { films, tokenizer, phrases: &phrases, report };
+        let found = Phrases::learn(&mut source, &settings.phrase_training()).map_err(interrupted)?;
+        phrases.push(found);
+    }
     tell(report, "reading text", 0, films.len(), "")?;
-    let texts = films.iter().flat_map(|film| [film.tags.as_str(), film.title.as_str()]);
-    let sentences = texts.map(|text| tokenizer.tokens(text));
+    let sentences = texts_of(films).map(|text| joined(tokenizer.tokens(text), &phrases));
     let max_vocab = (settings.max_vocab > 0).then_some(settings.max_vocab);
     let corpus = Corpus::from_sentences(sentences, settings.min_count, max_vocab)?;
-    let skip_gram = SkipGramConfig {
-        dim: settings.dim,
-        window: settings.window,
-        negatives: settings.negatives,
-        epochs: settings.epochs,
-        subsample: settings.subsample,
-        learning_rate: settings.learning_rate,
-        seed: config.run.seed,
-        ..SkipGramConfig::default()
-    };
-    let started = Instant::now();
-    let vectors = train_skip_gram(&corpus, &skip_gram, &mut |progress| {
+    let training = settings.training(config.run.seed, config.n_threads());
+    let mut on_progress = |progress: &wordvec::train::TrainingProgress| {
         let note = format!("loss {:.4}", progress.mean_loss);
         report(&Progress {
             step: "training word vectors",
@@ -317,24 +334,76 @@ pub fn train_word_vectors(
             total: progress.tokens_total,
             note: &note,
         })
-    })
-    .map_err(|error| match error {
-        wordvec::WordVecError::Interrupted => {
-            PipelineError::Interrupted(Interrupted { step: "training word vectors" })
-        }
-        error => error.into(),
-    })?;
+    };
+    let started = Instant::now();
+    let (vectors, subwords) = if let Some(subwords) = settings.subword_training() {
+        let trained = train_subwords(&corpus, &training, &subwords, &mut on_progress).map_err(interrupted)?;
+        (trained.vectors().clone(), Some(trained))
+    } else {
+        (train(&corpus, &training, &mut on_progress).map_err(interrupted)?, None)
+    };
     let seconds = started.elapsed().as_secs_f64();
     let path = workspace.vectors();
     save_word_vectors(&vectors, &path)?;
+    let of_subwords = workspace.subwords();
+    match subwords {
+        Some(subwords) => subwords.save(&of_subwords)?,
+        // N-grams of an earlier training would belong to other vectors.
+        None if of_subwords.exists() => {
+            fs::remove_file(&of_subwords).map_err(ArtifactError::io("remove", &of_subwords))?;
+        }
+        None => {}
+    }
     Ok(WordVectorSummary {
         n_words: vectors.len(),
         dim: vectors.dim(),
         n_tokens: corpus.n_tokens(),
+        n_phrases: phrases.iter().map(Phrases::len).sum(),
         seconds,
         path,
     })
 }
+
+/// The sentences word vectors are learned from.
+fn texts_of(films: &[Film]) -> impl Iterator<Item = &str> {
+    films.iter().flat_map(|film| [film.tags.as_str(), film.title.as_str()])
+}
+
+/// A sentence with the phrases of every pass joined.
+fn joined(tokens: Vec<String>, phrases: &[Phrases]) -> Vec<String> {
+    phrases.iter().fold(tokens, |tokens, phrases| {
+        let words: Vec<&str> = tokens.iter().map(String::as_str).collect();
+        phrases.join(&words).into_iter().map(Cow::into_owned).collect()
+    })
+}
+
+/// The films' texts, gone through again for every pass over the phrases.
+struct FilmText<'f, 'r, 'c> {
+    films: &'f [Film],
+    tokenizer: Tokenizer,
+    phrases: &'f [Phrases],
+    report: &'r mut Report<'c>,
+}
+
+impl SentenceSource for FilmText<'_, '_, '_> {
+    fn for_each(
+        &mut self,
+        with: &mut dyn FnMut(&[&str]) -> Result<(), wordvec::WordVecError>,
+    ) -> Result<(), wordvec::WordVecError> {
+        for (at, part) in self.films.chunks(REPORT_FILMS).enumerate() {
+            tell(self.report, "finding phrases", at * REPORT_FILMS, self.films.len(), "")
+                .map_err(|_| wordvec::WordVecError::Interrupted)?;
+            for text in texts_of(part) {
+                let tokens = joined(self.tokenizer.tokens(text), self.phrases);
+                with(&tokens.iter().map(String::as_str).collect::<Vec<&str>>())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Films between two reports of progress.
+const REPORT_FILMS: usize = 4096;
 
 /// Writes vectors in our own format, 8 bits a component.
 fn save_word_vectors(vectors: &WordVectors, path: &Path) -> Result<(), PipelineError> {

@@ -91,26 +91,11 @@ impl Data {
         let mut rows = vec![0.0; self.films.len() * dim];
         rows.par_chunks_mut(dim).zip(&self.films).for_each(|(row, film)| embed(film, Side::Document, row));
         for (name, questions) in &self.dev {
-            let ranks: Vec<[f64; 2]> = questions
-                .par_iter()
-                .map(|question| {
-                    let mut query = vec![0.0; dim];
-                    embed(&question.text, Side::Query, &mut query);
-                    let mut scores = vec![0.0; self.films.len()];
-                    dot_many(&query, &rows, &mut scores);
-                    let right = scores[question.answer as usize];
-                    let mut rank = [0.5; 2];
-                    for (at, score) in scores.iter().enumerate() {
-                        let share =
-                            if *score > right { 1.0 } else { f64::from(u8::from(*score == right)) / 2.0 };
-                        rank[0] += share;
-                        if self.in_subset.as_ref().is_some_and(|subset| subset[at]) {
-                            rank[1] += share;
-                        }
-                    }
-                    rank
-                })
-                .collect();
+            let mut queries = vec![0.0; questions.len() * dim];
+            queries.par_chunks_mut(dim).zip(questions).for_each(|(query, question)| {
+                embed(&question.text, Side::Query, query);
+            });
+            let ranks = self.ranks(questions, dim, &queries, &rows);
             let own = |question: &Question| !question.has_title;
             for (which, size) in [
                 (0, self.films.len()),
@@ -132,6 +117,56 @@ impl Data {
                 }
             }
         }
+    }
+
+    /// Rank of the answer of every question among all films and those of the sub-catalogue.
+    ///
+    /// Films in blocks that stay in a cache while all questions go past them: one question after the other
+    /// would fetch all films from memory for each.
+    fn ranks(&self, questions: &[Question], dim: usize, queries: &[f32], rows: &[f32]) -> Vec<[f64; 2]> {
+        const BLOCK: usize = 512;
+        let right: Vec<f32> = questions
+            .iter()
+            .zip(queries.chunks_exact(dim))
+            .map(|(question, query)| {
+                let at = question.answer as usize;
+                let mut score = [0.0];
+                dot_many(query, &rows[at * dim..(at + 1) * dim], &mut score);
+                score[0]
+            })
+            .collect();
+        let of_block = |(block, rows): (usize, &[f32])| {
+            let first = block * BLOCK;
+            let mut scores = vec![0.0; rows.len() / dim];
+            let mut above = vec![[0.0; 2]; questions.len()];
+            for (at, query) in queries.chunks_exact(dim).enumerate() {
+                dot_many(query, rows, &mut scores);
+                for (film, score) in scores.iter().enumerate().filter(|(_, score)| **score >= right[at]) {
+                    let film = first + film;
+                    // The answer itself is at the head of those of equal score.
+                    let share = match film == questions[at].answer as usize {
+                        true => 1.0,
+                        false if *score > right[at] => 1.0,
+                        false => 0.5,
+                    };
+                    above[at][0] += share;
+                    if self.in_subset.as_ref().is_some_and(|subset| subset[film]) {
+                        above[at][1] += share;
+                    }
+                }
+            }
+            above
+        };
+        rows.par_chunks(BLOCK * dim).enumerate().map(of_block).reduce(
+            || vec![[0.0; 2]; questions.len()],
+            |mut sum, above| {
+                sum.iter_mut().zip(above).for_each(|(sum, above)| {
+                    sum[0] += above[0];
+                    sum[1] += above[1];
+                });
+                sum
+            },
+        )
     }
 
     fn evaluate(&self, method: &str, encoder: &StaticEncoder) {

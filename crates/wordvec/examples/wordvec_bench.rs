@@ -7,6 +7,7 @@
 //! wordvec_bench export FROM TO bin|text|glove           write another format
 //! wordvec_bench nearest FILE K WORD...                  neighbours of words
 //! wordvec_bench pool FILE TEXTS                         pool every line of TEXTS on one thread
+//! wordvec_bench retrofit FILE GROUPS OUT.bin [name=value ...] move vectors towards those of the words in a group (a line each)
 //! ```
 #![allow(clippy::print_stdout, missing_docs)]
 
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use wordvec::read::{self, ReadOptions};
+use wordvec::retrofit::{RetrofitConfig, links_of_groups, retrofit};
 use wordvec::train::{
     Architecture, Corpus, CorpusOptions, Mode, Objective, SubwordConfig, TextFile, TrainConfig, train,
     train_subwords,
@@ -35,6 +37,9 @@ fn main() -> Result<()> {
         ["convert", from, to, precision] => convert(Path::new(from), Path::new(to), precision),
         ["export", from, to, format] => export(Path::new(from), Path::new(to), format),
         ["nearest", file, k, ref words @ ..] => nearest(Path::new(file), k.parse()?, words),
+        ["retrofit", file, groups, out, ref settings @ ..] => {
+            retrofit_file(Path::new(file), Path::new(groups), Path::new(out), settings)
+        }
         ["pool", file, texts] => pool_texts(Path::new(file), Path::new(texts)),
         _ => Err("see the head of this example for its commands".into()),
     }
@@ -163,15 +168,39 @@ fn nearest(path: &Path, k: usize, words: &[&str]) -> Result<()> {
 }
 
 /// Pools every line by mean and by max-abs; tokens between spaces.
+fn retrofit_file(path: &Path, groups: &Path, out: &Path, settings: &[&str]) -> Result<()> {
+    let mut config = RetrofitConfig::default();
+    for setting in settings {
+        match setting.split_once('=').ok_or("settings are name=value")? {
+            ("stay", value) => config.stay = value.parse()?,
+            ("pull", value) => config.pull = value.parse()?,
+            ("sweeps", value) => config.sweeps = value.parse()?,
+            (name, _) => return Err(format!("no setting {name}").into()),
+        }
+    }
+    let (vectors, _) = read::read_path(path, &ReadOptions::default())?;
+    let groups = std::fs::read_to_string(groups)?;
+    let links = links_of_groups(&vectors, groups.lines().map(str::split_whitespace));
+    let moved = retrofit(&vectors, &links, &config)?;
+    write::replace_file(out, |file| Ok(write::write_word2vec_binary(&moved, &mut BufWriter::new(file))?))?;
+    let changed = (0..vectors.len()).filter(|&at| vectors.row(at) != moved.row(at)).count();
+    println!("{{\"links\": {}, \"words_moved\": {changed}}}", links.len());
+    Ok(())
+}
+
 fn pool_texts(path: &Path, texts: &Path) -> Result<()> {
     let (vectors, _) = read::read_path(path, &ReadOptions::default())?;
     let lines: Vec<String> = BufReader::new(File::open(texts)?).lines().collect::<std::io::Result<_>>()?;
     let tokens: Vec<Vec<&str>> = lines.iter().map(|line| line.split(' ').collect()).collect();
-    let mut rows = vec![0.0; tokens.len() * vectors.dim()];
-    let mut seconds = [0.0; 2];
+    // Not zeros, which the system would only give memory for when they are written.
+    let mut rows = vec![1.0; tokens.len() * vectors.dim()];
+    let before = processor_s();
+    let n_known = tokens.iter().flatten().filter(|token| vectors.index_of(token).is_some()).count();
+    let look_up_s = processor_s() - before;
+    let (mut seconds, mut processor_seconds) = ([0.0; 2], [0.0; 2]);
     let mut sums = [0.0_f64; 2];
     for (pooling, seconds) in seconds.iter_mut().enumerate() {
-        let started = Instant::now();
+        let (started, before) = (Instant::now(), processor_s());
         for (row, tokens) in rows.chunks_exact_mut(vectors.dim()).zip(&tokens) {
             let tokens = tokens.iter().copied();
             if pooling == 0 {
@@ -181,16 +210,25 @@ fn pool_texts(path: &Path, texts: &Path) -> Result<()> {
             };
         }
         *seconds = started.elapsed().as_secs_f64();
+        processor_seconds[pooling] = processor_s() - before;
         sums[pooling] = rows.iter().map(|x| f64::from(*x)).sum();
     }
     println!(
-        "{{\"texts\": {}, \"tokens\": {}, \"mean_s\": {:.3}, \"max_abs_s\": {:.3}, \"mean_sum\": {}, \"max_abs_sum\": {}}}",
+        "{{\"texts\": {}, \"tokens\": {}, \"known\": {n_known}, \"look_up_cpu_s\": {look_up_s:.3}, \"mean_s\": {:.3}, \"max_abs_s\": {:.3}, \"mean_cpu_s\": {:.3}, \"max_abs_cpu_s\": {:.3}, \"mean_sum\": {}, \"max_abs_sum\": {}}}",
         tokens.len(),
         tokens.iter().map(Vec::len).sum::<usize>(),
         seconds[0],
         seconds[1],
+        processor_seconds[0],
+        processor_seconds[1],
         sums[0],
         sums[1]
     );
     Ok(())
+}
+
+/// Seconds this thread was on a processor, where the system tells (Linux); 0 elsewhere.
+fn processor_s() -> f64 {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    told.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
 }

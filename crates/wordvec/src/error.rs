@@ -15,6 +15,14 @@ pub enum WordVecError {
         /// The reason.
         source: io::Error,
     },
+    /// A file cannot be written.
+    #[error("cannot write `{}`: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
     /// Reading or writing failed on the way.
     #[error("cannot read or write vectors: {0}")]
     Io(#[from] io::Error),

@@ -25,6 +25,9 @@ type Update = fn(input: &mut [f32], outputs: &mut [f32], gains: &[f32], change: 
 /// `sum += Σ_k gains[k] · rows[k]`.
 type Combine = fn(sum: &mut [f32], rows: &[f32], gains: &[f32]);
 
+/// Goes through chosen rows of a table of `[n, dim]`, given by position and weight, without padding.
+type Gather = fn(table: &[f32], rows: &[(usize, f32)], out: &mut [f32]);
+
 /// The inner loops in one version.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels {
@@ -34,6 +37,10 @@ pub(crate) struct Kernels {
     pub(crate) update: Update,
     /// Shapes: `[dim]`, `[n, dim]`, `[n]`.
     pub(crate) combine: Combine,
+    /// `out += Σ weight · row`, in the order of the rows.
+    pub(crate) gather: Gather,
+    /// `out = max(out, |row|)` over the rows, whatever their weights.
+    pub(crate) gather_max: Gather,
 }
 
 impl Kernels {
@@ -67,7 +74,13 @@ impl Kernels {
 
     /// For any processor: the safe twin.
     pub(crate) fn plain() -> Self {
-        Self { dots: dots::<false>, update: update::<false>, combine: combine::<false> }
+        Self {
+            dots: dots::<false>,
+            update: update::<false>,
+            combine: combine::<false>,
+            gather: gather::<false>,
+            gather_max,
+        }
     }
 }
 
@@ -201,10 +214,70 @@ fn combine_group<const FUSED: bool, const N: usize>(sum: &mut [f32], rows: &[f32
     }
 }
 
+/// `out[at..at + N]` over all rows, in registers from the first row to the last.
+#[inline(always)]
+fn gather_columns<const N: usize>(
+    table: &[f32],
+    rows: &[(usize, f32)],
+    out: &mut [f32],
+    at: usize,
+    step: impl Fn(f32, f32, f32) -> f32,
+) {
+    let dim = out.len();
+    let Some(part) = out[at..].first_chunk_mut::<N>() else { return };
+    let mut total = *part;
+    for &(position, weight) in rows {
+        let row = &table[position * dim..(position + 1) * dim];
+        let Some(row) = row[at..].first_chunk::<N>() else { return };
+        for lane in 0..N {
+            total[lane] = step(total[lane], weight, row[lane]);
+        }
+    }
+    *part = total;
+}
+
+#[inline(always)]
+fn gather_with(
+    table: &[f32],
+    rows: &[(usize, f32)],
+    out: &mut [f32],
+    step: impl Fn(f32, f32, f32) -> f32 + Copy,
+) {
+    const WIDE: usize = 4 * LANES;
+    let mut at = 0;
+    while at + WIDE <= out.len() {
+        gather_columns::<WIDE>(table, rows, out, at, step);
+        at += WIDE;
+    }
+    while at + LANES <= out.len() {
+        gather_columns::<LANES>(table, rows, out, at, step);
+        at += LANES;
+    }
+    while at + 4 <= out.len() {
+        gather_columns::<4>(table, rows, out, at, step);
+        at += 4;
+    }
+    while at < out.len() {
+        gather_columns::<1>(table, rows, out, at, step);
+        at += 1;
+    }
+}
+
+#[inline(always)]
+fn gather<const FUSED: bool>(table: &[f32], rows: &[(usize, f32)], out: &mut [f32]) {
+    gather_with(table, rows, out, |total, weight, x| multiply_add::<FUSED>(weight, x, total));
+}
+
+#[inline(always)]
+fn gather_max(table: &[f32], rows: &[(usize, f32)], out: &mut [f32]) {
+    // `f32::max` would take more instructions, for values that are not numbers.
+    gather_with(table, rows, out, |total, _, x| if x.abs() > total { x.abs() } else { total });
+}
+
 /// The same loops compiled for wider vectors.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Kernels, combine, dots, update};
+    use super::{Kernels, combine, dots, gather, gather_max, update};
 
     macro_rules! versions {
         ($name:ident, $features:literal, $fused:literal, $module:ident) => {
@@ -220,6 +293,22 @@ mod x86 {
                 #[target_feature(enable = $features)]
                 fn combine(sum: &mut [f32], rows: &[f32], gains: &[f32]) {
                     super::combine::<$fused>(sum, rows, gains);
+                }
+                #[target_feature(enable = $features)]
+                fn gather(table: &[f32], rows: &[(usize, f32)], out: &mut [f32]) {
+                    super::gather::<$fused>(table, rows, out);
+                }
+                #[target_feature(enable = $features)]
+                fn gather_max(table: &[f32], rows: &[(usize, f32)], out: &mut [f32]) {
+                    super::gather_max(table, rows, out);
+                }
+                pub(super) fn call_gather(table: &[f32], rows: &[(usize, f32)], out: &mut [f32]) {
+                    // SAFETY: as below.
+                    unsafe { gather(table, rows, out) }
+                }
+                pub(super) fn call_gather_max(table: &[f32], rows: &[(usize, f32)], out: &mut [f32]) {
+                    // SAFETY: as below.
+                    unsafe { gather_max(table, rows, out) }
                 }
                 pub(super) fn call_combine(sum: &mut [f32], rows: &[f32], gains: &[f32]) {
                     // SAFETY: as below.
@@ -244,6 +333,8 @@ mod x86 {
                 dots: $module::call_dots,
                 update: $module::call_update,
                 combine: $module::call_combine,
+                gather: $module::call_gather,
+                gather_max: $module::call_gather_max,
             };
         };
     }
@@ -442,6 +533,34 @@ mod tests {
                 .zip(fast.0.iter().chain(&fast.1).chain(&fast.2));
             for (plain, fast) in pairs {
                 assert!((plain - fast).abs() <= 1e-4 * plain.abs().max(1.0), "{plain} and {fast}");
+            }
+        }
+    }
+
+    #[test]
+    fn gathered_rows_are_those_one_by_one() {
+        for dim in [1, 3, 16, 50, 64, 100, 300] {
+            let table = random(dim * 9, 4);
+            let rows: Vec<(usize, f32)> = [8, 0, 3, 3, 7].into_iter().zip(random(5, 5)).collect();
+            let (mut sum, mut largest) = (random(dim, 6), vec![0.25; dim]);
+            let (mut expected_sum, mut expected_largest) = (sum.clone(), largest.clone());
+            for &(at, weight) in &rows {
+                for (d, x) in table[at * dim..(at + 1) * dim].iter().enumerate() {
+                    expected_sum[d] += weight * x;
+                    expected_largest[d] = f32::max(expected_largest[d], x.abs());
+                }
+            }
+            for kernels in [Kernels::plain(), Kernels::exact()] {
+                let (before_sum, before_largest) = (sum.clone(), largest.clone());
+                (kernels.gather)(&table, &rows, &mut sum);
+                (kernels.gather_max)(&table, &rows, &mut largest);
+                assert_eq!((&sum, &largest), (&expected_sum, &expected_largest), "{dim} components");
+                (sum, largest) = (before_sum, before_largest);
+            }
+            let mut fast = sum.clone();
+            (Kernels::fast().gather)(&table, &rows, &mut fast);
+            for (fast, exact) in fast.iter().zip(&expected_sum) {
+                assert!((fast - exact).abs() < 1e-5, "{fast} and {exact}");
             }
         }
     }

@@ -25,7 +25,52 @@ pub trait Lookup {
         out.iter_mut().zip(row.iter()).for_each(|(sum, x)| *sum += weight * x);
         true
     }
+
+    /// `out += vector` for every token that takes part; how many do.
+    fn add_all(&self, tokens: &mut dyn Iterator<Item = &str>, out: &mut [f32]) -> usize {
+        tokens.filter(|token| self.add(token, 1.0, out)).count()
+    }
+
+    /// Raises every component of `out` to the largest absolute value of the tokens' vectors; how many take
+    /// part.
+    fn raise_to_all(&self, tokens: &mut dyn Iterator<Item = &str>, out: &mut [f32]) -> usize {
+        let mut n_known = 0;
+        for row in tokens.filter_map(|token| self.find(token)) {
+            out.iter_mut().zip(row.iter()).for_each(|(largest, x)| *largest = largest.max(x.abs()));
+            n_known += 1;
+        }
+        n_known
+    }
 }
+
+/// Looks tokens up some at a time, before any row is touched: the processor then waits for several words at
+/// once, and rows are added up without going through memory for every one.
+///
+/// `with` gets positions and weights 1 of known words, in the order of the text. Returns how many there
+/// are.
+pub(crate) fn in_batches(
+    table: &(impl WordTable + ?Sized),
+    tokens: &mut dyn Iterator<Item = &str>,
+    mut with: impl FnMut(&mut [(usize, f32)]),
+) -> usize {
+    let mut batch = [(0, 1.0); BATCH];
+    let mut n_known = 0;
+    loop {
+        let mut n = 0;
+        for at in (&mut *tokens).filter_map(|token| table.index_of(token)).take(BATCH) {
+            batch[n] = (at, 1.0);
+            n += 1;
+        }
+        with(&mut batch[..n]);
+        n_known += n;
+        if n < BATCH {
+            return n_known;
+        }
+    }
+}
+
+/// Most words of a batch: most films' texts are one.
+const BATCH: usize = 64;
 
 impl<T: WordTable + ?Sized> Lookup for T {
     fn n_components(&self) -> usize {
@@ -42,6 +87,14 @@ impl<T: WordTable + ?Sized> Lookup for T {
             self.add_row(at, weight, out);
         }
         at.is_some()
+    }
+
+    fn add_all(&self, tokens: &mut dyn Iterator<Item = &str>, out: &mut [f32]) -> usize {
+        in_batches(self, tokens, |rows| self.add_rows(rows, out))
+    }
+
+    fn raise_to_all(&self, tokens: &mut dyn Iterator<Item = &str>, out: &mut [f32]) -> usize {
+        in_batches(self, tokens, |rows| self.raise_to_rows(rows, out))
     }
 }
 

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::oov::Lookup;
+use crate::oov::{Lookup, in_batches};
 use crate::{WordTable, WordVecError};
 
 /// Mean of the vectors of the known words, per dimension; zeros if none is known.
@@ -22,7 +22,7 @@ pub fn mean<'a>(
 ) -> usize {
     assert_eq!(out.len(), vectors.n_components(), "one value a dimension");
     out.fill(0.0);
-    let n_known = tokens.into_iter().filter(|token| vectors.add(token, 1.0, out)).count();
+    let n_known = vectors.add_all(&mut tokens.into_iter(), out);
     scale(out, n_known as f32);
     n_known
 }
@@ -40,12 +40,7 @@ pub fn max_abs<'a>(
 ) -> usize {
     assert_eq!(out.len(), vectors.n_components(), "one value a dimension");
     out.fill(0.0);
-    let mut n_known = 0;
-    for row in tokens.into_iter().filter_map(|token| vectors.find(token)) {
-        out.iter_mut().zip(row.iter()).for_each(|(largest, x)| *largest = largest.max(x.abs()));
-        n_known += 1;
-    }
-    n_known
+    vectors.raise_to_all(&mut tokens.into_iter(), out)
 }
 
 /// Divides by `by`, unless it is 0.
@@ -120,13 +115,14 @@ fn weighted_sum<'a>(
 ) -> (usize, f32) {
     assert_eq!(out.len(), vectors.dim(), "one value a dimension");
     out.fill(0.0);
-    let (mut n_known, mut total) = (0, 0.0);
-    for at in tokens.into_iter().filter_map(|token| vectors.index_of(token)) {
-        let weight = weights.get(at).copied().unwrap_or(0.0);
-        vectors.add_row(at, weight, out);
-        n_known += 1;
-        total += weight;
-    }
+    let mut total = 0.0;
+    let n_known = in_batches(vectors, &mut tokens.into_iter(), |rows| {
+        for (at, weight) in rows.iter_mut() {
+            *weight = weights.get(*at).copied().unwrap_or(0.0);
+            total += *weight;
+        }
+        vectors.add_rows(rows, out);
+    });
     (n_known, total)
 }
 

@@ -156,7 +156,7 @@ pub struct ConvertProgress {
 /// [`WordVecError::Interrupted`] and leaves `to` as it was.
 ///
 /// # Errors
-/// [`WordVecError`] naming the row that does not fit, or the writer's.
+/// [`WordVecError`] naming the row of `from` that does not fit; [`WordVecError::Write`] naming `to`.
 pub fn convert(
     from: &Path,
     to: &Path,
@@ -167,16 +167,22 @@ pub fn convert(
     let mut reader = open_path(from)?;
     let is_tcwv = reader.fill_buf()?.starts_with(tcwv::MAGIC);
     let mut report = None;
+    // What fails on this side is the target's fault; the caller knows the source.
+    let failed = |error| match error {
+        WordVecError::Io(source) => WordVecError::Write { path: to.to_owned(), source },
+        error => error,
+    };
     replace_file(to, |file| {
         let mut out = Some(BufWriter::with_capacity(1 << 20, file));
         let mut writer: Option<TcwvWriter<_>> = None;
         let mut n_words = 0;
         let mut push = |word: &str, row: &[f32], count: Option<u64>| {
             if let Some(out) = out.take() {
-                writer = Some(TcwvWriter::new(out, row.len(), precision)?);
+                writer = Some(TcwvWriter::new(out, row.len(), precision).map_err(failed)?);
             }
             // There is one since the first row.
-            let is_new = writer.as_mut().map_or(Ok(false), |writer| writer.push(word, row, count))?;
+            let is_new =
+                writer.as_mut().map_or(Ok(false), |writer| writer.push(word, row, count)).map_err(failed)?;
             n_words += usize::from(is_new);
             if n_words % 10_000 == 0 && progress(&ConvertProgress { n_words }).is_break() {
                 return Err(WordVecError::Interrupted);
@@ -192,7 +198,7 @@ pub fn convert(
         } else {
             report = Some(for_each_row(reader, options, &mut |word, row| push(word, row, None))?);
         }
-        writer.ok_or(WordVecError::Empty)?.finish()?;
+        writer.ok_or(WordVecError::Empty)?.finish().map_err(failed)?;
         Ok(())
     })?;
     report.ok_or(WordVecError::Empty)

@@ -188,7 +188,7 @@ fn best(
     found
 }
 
-fn length(v: &[f32]) -> f64 {
+pub(crate) fn length(v: &[f32]) -> f64 {
     dot(v, v).sqrt()
 }
 

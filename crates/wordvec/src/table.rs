@@ -47,6 +47,28 @@ pub trait WordTable {
             *sum += weight * x;
         }
     }
+
+    /// [`WordTable::add_row`] for positions with weights, one after the other.
+    ///
+    /// # Panics
+    /// If there is no such position.
+    fn add_rows(&self, rows: &[(usize, f32)], out: &mut [f32]) {
+        for &(at, weight) in rows {
+            self.add_row(at, weight, out);
+        }
+    }
+
+    /// Raises every component of `out` to the largest absolute value of the rows; weights do not count.
+    ///
+    /// # Panics
+    /// If there is no such position.
+    fn raise_to_rows(&self, rows: &[(usize, f32)], out: &mut [f32]) {
+        for &(at, _) in rows {
+            for (largest, x) in out.iter_mut().zip(self.row_at(at).iter()) {
+                *largest = largest.max(x.abs());
+            }
+        }
+    }
 }
 
 impl<T: WordTable + ?Sized> WordTable for Arc<T> {
@@ -70,5 +92,11 @@ impl<T: WordTable + ?Sized> WordTable for Arc<T> {
     }
     fn add_row(&self, at: usize, weight: f32, out: &mut [f32]) {
         (**self).add_row(at, weight, out);
+    }
+    fn add_rows(&self, rows: &[(usize, f32)], out: &mut [f32]) {
+        (**self).add_rows(rows, out);
+    }
+    fn raise_to_rows(&self, rows: &[(usize, f32)], out: &mut [f32]) {
+        (**self).raise_to_rows(rows, out);
     }
 }

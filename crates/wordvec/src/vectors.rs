@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use crate::kernels::Kernels;
 use crate::table::WordTable;
-use crate::word_index::{self, WordIndex};
+use crate::word_index::{self, Key, WordIndex};
 use crate::{WordVecError, similar};
 
 /// A vocabulary with one vector a word, in file order (usually the most frequent word first).
@@ -15,6 +16,8 @@ pub struct WordVectors {
     data: Vec<f32>,
     counts: Option<Vec<u64>>,
     index: WordIndex,
+    /// Of every word, in order: frequent words come first in most files, so that their keys share a cache.
+    keys: Vec<Key>,
 }
 
 impl PartialEq for WordVectors {
@@ -47,12 +50,13 @@ impl WordVectors {
             });
         }
         let mut index = WordIndex::with_capacity(words.len());
-        for (at, word) in words.iter().enumerate() {
-            if !insert(&mut index, &words, word, at) {
+        let mut keys = Vec::with_capacity(words.len());
+        for word in &words {
+            if !insert(&mut index, &mut keys, &words, word) {
                 return Err(WordVecError::Duplicate(word.clone()));
             }
         }
-        Ok(Self { words, dim, data, counts: None, index })
+        Ok(Self { words, dim, data, counts: None, index, keys })
     }
 
     /// Adds how often each word was seen in the training text.
@@ -99,8 +103,11 @@ impl WordVectors {
 
     /// Position of a word.
     pub fn index_of(&self, word: &str) -> Option<usize> {
-        let same = |at: u32| self.words[at as usize] == word;
-        self.index.find(word_index::hash(word.as_bytes()), same).map(|at| at as usize)
+        let hash = word_index::hash(word.as_bytes());
+        let key = Key::new(word.as_bytes(), hash);
+        let same =
+            |at: u32| self.keys[at as usize] == key && (key.is_whole() || self.words[at as usize] == word);
+        self.index.find(hash, same).map(|at| at as usize)
     }
 
     /// Vector at position `at`.
@@ -131,8 +138,9 @@ impl WordVectors {
             counts.truncate(n);
         }
         self.index = WordIndex::with_capacity(n);
-        for (at, word) in self.words.iter().enumerate() {
-            insert(&mut self.index, &self.words, word, at);
+        self.keys.clear();
+        for word in &self.words {
+            insert(&mut self.index, &mut self.keys, &self.words, word);
         }
         self
     }
@@ -146,12 +154,17 @@ impl WordVectors {
     }
 }
 
-/// Adds the word at position `at` of `words`; false if it is there already.
-fn insert(index: &mut WordIndex, words: &[String], word: &str, at: usize) -> bool {
+/// Adds `word` at the next position; false if it is there already.
+///
+/// - `keys`: of the words added so far. - `words`: begins with them.
+fn insert(index: &mut WordIndex, keys: &mut Vec<Key>, words: &[String], word: &str) -> bool {
     let hash = word_index::hash(word.as_bytes());
-    let is_new = index.find(hash, |at| words[at as usize] == word).is_none();
+    let key = Key::new(word.as_bytes(), hash);
+    let same = |at: u32| keys[at as usize] == key && (key.is_whole() || words[at as usize] == word);
+    let is_new = index.find(hash, same).is_none();
     if is_new {
-        index.insert(hash, at as u32, |at| word_index::hash(words[at as usize].as_bytes()));
+        index.insert(hash, keys.len() as u32, |at| word_index::hash(words[at as usize].as_bytes()));
+        keys.push(key);
     }
     is_new
 }
@@ -180,6 +193,14 @@ impl WordTable for WordVectors {
     fn count_at(&self, at: usize) -> Option<u64> {
         self.counts.as_ref().map(|counts| counts[at])
     }
+
+    fn add_rows(&self, rows: &[(usize, f32)], out: &mut [f32]) {
+        (Kernels::exact().gather)(&self.data, rows, out);
+    }
+
+    fn raise_to_rows(&self, rows: &[(usize, f32)], out: &mut [f32]) {
+        (Kernels::exact().gather_max)(&self.data, rows, out);
+    }
 }
 
 /// Collects rows as a reader finds them.
@@ -189,16 +210,23 @@ pub(crate) struct Builder {
     data: Vec<f32>,
     dim: usize,
     index: WordIndex,
+    keys: Vec<Key>,
 }
 
 impl Builder {
     pub(crate) fn new(dim: usize) -> Self {
-        Self { words: Vec::new(), data: Vec::new(), dim, index: WordIndex::with_capacity(1024) }
+        Self {
+            words: Vec::new(),
+            data: Vec::new(),
+            dim,
+            index: WordIndex::with_capacity(1024),
+            keys: Vec::new(),
+        }
     }
 
     /// Adds a word; false if it is there already.
     pub(crate) fn push(&mut self, word: &str, row: &[f32]) -> bool {
-        let is_new = insert(&mut self.index, &self.words, word, self.words.len());
+        let is_new = insert(&mut self.index, &mut self.keys, &self.words, word);
         if is_new {
             self.words.push(word.to_owned());
             self.data.extend_from_slice(row);
@@ -207,11 +235,11 @@ impl Builder {
     }
 
     pub(crate) fn finish(self) -> Result<WordVectors, WordVecError> {
-        let Self { words, mut data, dim, index } = self;
+        let Self { words, mut data, dim, index, keys } = self;
         if words.is_empty() || dim == 0 {
             return Err(WordVecError::Empty);
         }
         data.shrink_to_fit();
-        Ok(WordVectors { words, dim, data, counts: None, index })
+        Ok(WordVectors { words, dim, data, counts: None, index, keys })
     }
 }

@@ -16,13 +16,52 @@ pub(crate) fn hash(word: &[u8]) -> u64 {
     for chunk in chunks {
         state = (state ^ u64::from_le_bytes(*chunk)).wrapping_mul(FACTOR).rotate_left(29);
     }
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    state = (state ^ u64::from_le_bytes(last)).wrapping_mul(FACTOR);
+    state = (state ^ up_to_7(rest)).wrapping_mul(FACTOR);
     // High bits depend on all input bits now; the table uses the low ones.
     state ^= state >> 32;
     state = state.wrapping_mul(0xD6E8_FEB8_6659_FD93);
     state ^ (state >> 32)
+}
+
+/// At most 7 bytes as a number, the first one lowest.
+///
+/// Overlapping reads of fixed width: a copy of a length known only at run time would be a call.
+fn up_to_7(bytes: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let last = u64::from(u32::from_le_bytes(*last));
+        return u64::from(u32::from_le_bytes(*first)) | last << ((bytes.len() - 4) * 8);
+    }
+    match *bytes {
+        [] => 0,
+        [a] => u64::from(a),
+        [a, b] => u64::from(a) | u64::from(b) << 8,
+        [a, b, c, ..] => u64::from(a) | u64::from(b) << 8 | u64::from(c) << 16,
+    }
+}
+
+/// A word in 16 bytes, to be compared without going to the word itself. Words of at most 15 bytes are equal
+/// if their keys are; longer ones have the key of their hash, and [`Key::is_whole`] is false.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key([u64; 2]);
+
+/// In place of the length, for longer words.
+const LONGER: u64 = 0xFF << 56;
+
+impl Key {
+    /// Key of a word with this [`hash`].
+    pub(crate) fn new(word: &[u8], hash: u64) -> Self {
+        let length = (word.len() as u64) << 56;
+        match word.as_chunks::<8>() {
+            ([], rest) => Self([up_to_7(rest), length]),
+            ([first], rest) => Self([u64::from_le_bytes(*first), up_to_7(rest) | length]),
+            _ => Self([hash, LONGER]),
+        }
+    }
+
+    /// Whether the key is the whole word.
+    pub(crate) fn is_whole(self) -> bool {
+        self.0[1] != LONGER
+    }
 }
 
 /// Number of slots for `n_words`.
@@ -110,6 +149,42 @@ mod tests {
         assert_eq!(hash(b""), 0xb381_129b_d6c6_369a);
         assert_eq!(hash(b"film"), 0x4504_9668_bb77_e0d7);
         assert_eq!(hash("日本映画の歴史".as_bytes()), 0xdd2d_a6ad_dbf0_682d);
+    }
+
+    #[test]
+    fn bytes_are_read_whatever_their_number() {
+        let bytes = [0x81, 2, 3, 4, 5, 6, 0xF7];
+        for n in 0..=7 {
+            let mut all = [0; 8];
+            all[..n].copy_from_slice(&bytes[..n]);
+            assert_eq!(up_to_7(&bytes[..n]), u64::from_le_bytes(all), "{n} bytes");
+        }
+    }
+
+    #[test]
+    fn keys_of_short_words_are_the_words() {
+        let key = |word: &str| Key::new(word.as_bytes(), hash(word.as_bytes()));
+        let words = [
+            "",
+            "\0",
+            "a",
+            "b",
+            "ab",
+            "ab\0",
+            "abcdefg",
+            "abcdefgh",
+            "abcdefgh\0",
+            "abcdefghi",
+            "abcdefghijklmno",
+            "abcdefghijklmnop",
+            "abcdefghijklmnoq",
+        ];
+        for (at, a) in words.iter().enumerate() {
+            assert_eq!(key(a).is_whole(), a.len() <= 15, "`{a}`");
+            for (other, b) in words.iter().enumerate() {
+                assert_eq!(key(a) == key(b), at == other, "`{a}` and `{b}`");
+            }
+        }
     }
 
     #[test]

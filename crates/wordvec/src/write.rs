@@ -62,11 +62,11 @@ pub fn replace_file(
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}-{}.new", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
     let new = Path::new(&name);
-    let mut file =
-        File::create(new).map_err(|source| WordVecError::Open { path: path.to_owned(), source })?;
-    let written = write(&mut file).and_then(|()| Ok(file.sync_all()?));
+    let failed = |source| WordVecError::Write { path: path.to_owned(), source };
+    let mut file = File::create(new).map_err(failed)?;
+    let written = write(&mut file).and_then(|()| file.sync_all().map_err(failed));
     drop(file);
-    let renamed = written.and_then(|()| Ok(std::fs::rename(new, path)?));
+    let renamed = written.and_then(|()| std::fs::rename(new, path).map_err(failed));
     if renamed.is_err() {
         // The error that matters is the first one.
         drop(std::fs::remove_file(new));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use titlecard_engine::catalogue::Split;
+use titlecard_engine::config::VectorMode;
 use titlecard_engine::embedding::Pooling;
 use titlecard_engine::eval::queries::read_queries;
 use titlecard_engine::eval::tasks::KnownItem;
@@ -19,7 +20,7 @@ use crate::session::{Session, SessionArguments};
 /// What to train.
 #[derive(clap::Subcommand)]
 pub(crate) enum Arguments {
-    /// Word vectors: skip-gram with negative sampling on the catalogue's texts
+    /// Word vectors: skip-gram or CBOW on the catalogue's texts
     Word2vec(Word2vecArguments),
     /// The text encoder: token vectors and weights, on questions and films
     Encoder(vectors::EncoderArguments),
@@ -34,7 +35,10 @@ pub(crate) enum Arguments {
 /// Word vectors.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  titlecard train word2vec\n  titlecard train word2vec --dim 100 --epochs 10"
+    after_help = "Examples:\n  titlecard train word2vec\n  titlecard train word2vec --dim 100 --epochs 10\n  \
+                  titlecard train word2vec --architecture cbow --subwords --mode fast\n  \
+                  titlecard train word2vec --phrases 2 --set vectors.phrase_threshold=20\n\n\
+                  More settings: `vectors.*` in `titlecard config`"
 )]
 pub(crate) struct Word2vecArguments {
     /// Components of a vector (setting `vectors.dim`, default 200)
@@ -43,6 +47,27 @@ pub(crate) struct Word2vecArguments {
     /// Passes over the text (setting `vectors.epochs`, default 5)
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
+    /// A word predicts its neighbours, or their mean the word (setting `vectors.architecture`,
+    /// default skip-gram)
+    #[arg(long, value_name = "NAME", value_parser = ["skip-gram", "cbow"])]
+    architecture: Option<String>,
+    /// What is learned of a prediction (setting `vectors.objective`, default negative-sampling)
+    #[arg(long, value_name = "NAME", value_parser = ["negative-sampling", "hierarchical-softmax"])]
+    objective: Option<String>,
+    /// `reproducible`: the same bytes for the same seed on any number of threads; of these trainings
+    /// only skip-gram with negative sampling uses more than one. `fast`: all threads, and no two
+    /// trainings give the same bytes (setting `vectors.mode`, default reproducible)
+    #[arg(long, value_name = "NAME", value_parser = ["reproducible", "fast"])]
+    mode: Option<String>,
+    /// Learn vectors of character n-grams too, into `models/vectors.tcsw`: `vectors nearest` then
+    /// knows words that were never seen (setting `vectors.subwords`)
+    #[arg(long)]
+    subwords: bool,
+    /// Join pairs of words that belong together (`new_york`) this many times, at most 4
+    /// (setting `vectors.phrases`, default 0). Phrases have vectors of their own; the texts of
+    /// films are looked up word by word all the same
+    #[arg(long, value_name = "N")]
+    phrases: Option<usize>,
 }
 
 /// Title regressor.
@@ -125,6 +150,19 @@ fn word2vec(arguments: &Word2vecArguments, session: &SessionArguments) -> anyhow
     if let Some(epochs) = arguments.epochs {
         overrides.push(("--epochs", "vectors.epochs", epochs.to_string()));
     }
+    for (flag, key, value) in [
+        ("--architecture", "vectors.architecture", &arguments.architecture),
+        ("--objective", "vectors.objective", &arguments.objective),
+        ("--mode", "vectors.mode", &arguments.mode),
+    ] {
+        overrides.extend(value.clone().map(|value| (flag, key, value)));
+    }
+    if arguments.subwords {
+        overrides.push(("--subwords", "vectors.subwords", true.to_string()));
+    }
+    if let Some(phrases) = arguments.phrases {
+        overrides.push(("--phrases", "vectors.phrases", phrases.to_string()));
+    }
     let session = Session::open(session, ".", &overrides)?;
     let catalogue = pipeline::load_films(&session.workspace)?;
     let summary = session.with_progress(|progress| {
@@ -139,6 +177,17 @@ fn word2vec(arguments: &Word2vecArguments, session: &SessionArguments) -> anyhow
         summary.seconds,
         summary.path.display()
     ));
+    let settings = &session.config.vectors;
+    if settings.phrases > 0 {
+        session.say(&format!("{} pairs of words were joined where they meet", summary.n_phrases));
+    }
+    if settings.subwords {
+        session
+            .say(&format!("with vectors of character n-grams: `{}`", session.workspace.subwords().display()));
+    }
+    if settings.mode == VectorMode::Fast && session.config.n_threads() > 1 {
+        session.say("fast mode: another training will give other bytes, for the same seed too");
+    }
     Ok(Outcome::Done)
 }
 

@@ -1,18 +1,21 @@
 //! `titlecard vectors`: convert, inspect and search files of word vectors; `titlecard train encoder`; a picture
 //! of the space.
 
+use std::fs::File;
+use std::io::Read;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::ValueEnum;
 use serde::Serialize;
-use titlecard_engine::encoder::{self, EncoderSettings};
+use titlecard_engine::encoder::{self, EncoderSettings, PictureFormat};
 use titlecard_engine::eval::queries::read_queries;
 use titlecard_engine::pipeline;
 use titlecard_engine::progress::{Interrupted, Progress};
 use titlecard_engine::sample;
 use titlecard_engine::wordvec::read::{self, ReadOptions};
+use titlecard_engine::wordvec::train::SubwordVectors;
 use titlecard_engine::wordvec::write::Precision;
 use titlecard_engine::wordvec::{MappedVectors, WordTable, WordVecError, similar};
 
@@ -89,7 +92,7 @@ pub(crate) struct InfoArguments {
 #[command(after_help = "Examples:\n  titlecard vectors nearest models/vectors.tcwv ghost\n  \
                         titlecard vectors nearest news.tcwv king woman --minus man --json")]
 pub(crate) struct NearestArguments {
-    /// File of vectors
+    /// File of vectors; with character n-grams (`.tcsw`), any word can be asked for
     file: PathBuf,
     /// Words; several are added up
     #[arg(required = true)]
@@ -109,7 +112,7 @@ pub(crate) struct NearestArguments {
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  titlecard train encoder && titlecard vectors plot space.svg")]
 pub(crate) struct PlotArguments {
-    /// The SVG file to write
+    /// The file to write, `.svg` or `.png`
     to: PathBuf,
     /// Genres to show, the most frequent ones, at most 8
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=8), value_name = "N", default_value_t = 7)]
@@ -177,9 +180,10 @@ fn convert(arguments: &ConvertArguments, session: &SessionArguments) -> anyhow::
         })
         .map_err(|error| match error {
             WordVecError::Interrupted => anyhow::Error::new(Interrupted { step: "converting" }),
-            error => anyhow::Error::new(error),
-        })
-        .with_context(|| format!("`{}`", arguments.from.display()))?;
+            // These name the file they are about, which may be the target.
+            error @ (WordVecError::Open { .. } | WordVecError::Write { .. }) => anyhow::Error::new(error),
+            error => anyhow::Error::new(error).context(format!("`{}`", arguments.from.display())),
+        })?;
     let size = std::fs::metadata(&arguments.to).map_or(0, |data| data.len());
     session.say(&format!(
         "{}: {} words left out as repetitions, {} with bytes that are no UTF-8; `{}`, {:.1} MB",
@@ -222,6 +226,21 @@ fn info(arguments: &InfoArguments) -> anyhow::Result<Outcome> {
     let first =
         |table: &dyn WordTable| (0..table.len().min(8)).map(|at| table.word_at(at).into_owned()).collect();
     let info = match MappedVectors::open(path) {
+        _ if holds_subwords(path).with_context(context)? => {
+            let subwords = SubwordVectors::open(path).with_context(context)?;
+            let vectors = subwords.vectors();
+            Info {
+                format: "tcsw, version 1 (with character n-grams)",
+                words: vectors.len(),
+                dim: vectors.dim(),
+                precision: "f32",
+                size_bytes,
+                has_counts: vectors.counts().is_some(),
+                repetitions: 0,
+                not_utf8: 0,
+                first_words: first(vectors),
+            }
+        }
         Ok(mapped) => {
             mapped.verify().with_context(context)?;
             Info {
@@ -276,6 +295,13 @@ fn info(arguments: &InfoArguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// Whether the file holds vectors of character n-grams too.
+fn holds_subwords(path: &Path) -> std::io::Result<bool> {
+    let mut beginning = Vec::new();
+    File::open(path)?.take(4).read_to_end(&mut beginning)?;
+    Ok(SubwordVectors::is_saved_as(&beginning))
+}
+
 /// One neighbour.
 #[derive(Serialize)]
 struct Neighbour {
@@ -284,10 +310,17 @@ struct Neighbour {
 }
 
 fn nearest(arguments: &NearestArguments) -> anyhow::Result<Outcome> {
-    let vectors = read::open(&arguments.file).with_context(|| format!("`{}`", arguments.file.display()))?;
+    let context = || format!("`{}`", arguments.file.display());
     let plus: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
     let minus: Vec<&str> = arguments.minus.iter().map(String::as_str).collect();
-    for (at, cosine) in similar::combine(&*vectors, &plus, &minus, arguments.k)? {
+    let (found, vectors): (_, Box<dyn WordTable>) = if holds_subwords(&arguments.file).unwrap_or(false) {
+        let subwords = SubwordVectors::open(&arguments.file).with_context(context)?;
+        (subwords.nearest(&plus, &minus, arguments.k)?, Box::new(subwords.vectors().clone()))
+    } else {
+        let vectors = read::open(&arguments.file).with_context(context)?;
+        (similar::combine(&*vectors, &plus, &minus, arguments.k)?, vectors)
+    };
+    for (at, cosine) in found {
         let word = vectors.word_at(at).into_owned();
         if arguments.json {
             output::json(&Neighbour { word, cosine })?;
@@ -300,6 +333,7 @@ fn nearest(arguments: &NearestArguments) -> anyhow::Result<Outcome> {
 
 fn plot(arguments: &PlotArguments, session: &SessionArguments) -> anyhow::Result<Outcome> {
     let session = Session::open(session, ".", &[])?;
+    PictureFormat::of(&arguments.to)?;
     let catalogue = pipeline::load_films(&session.workspace)?;
     let encoder = encoder::open(&session.workspace)?;
     let n = encoder::plot_space(

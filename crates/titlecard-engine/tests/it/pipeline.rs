@@ -1,9 +1,12 @@
 //! The steps over a working folder, from the sample catalogue to an answer.
 
 use std::fs;
+use std::ops::ControlFlow;
 
-use titlecard_engine::config::Config;
-use titlecard_engine::pipeline::{self, DEFAULT_REGRESSOR, PipelineError, Workspace};
+use titlecard_engine::config::{Config, VectorArchitecture, VectorMode, VectorObjective, VectorsConfig};
+use titlecard_engine::pipeline::{self, DEFAULT_REGRESSOR, PipelineError, WordVectorSummary, Workspace};
+use titlecard_engine::progress::Progress;
+use wordvec::train::SubwordVectors;
 
 use crate::go_on;
 use crate::index::small_config;
@@ -79,6 +82,84 @@ fn the_whole_path_is_reproducible() {
     assert_eq!(first.2, second.2);
 }
 
+/// Trains word vectors with settings changed; the summary and the bytes written.
+fn vectors_with(
+    change: impl FnOnce(&mut VectorsConfig),
+) -> (WordVectorSummary, Vec<u8>, Option<SubwordVectors>) {
+    let mut config = small_config();
+    config.run.threads = 2;
+    config.vectors.dim = 16;
+    config.vectors.epochs = 1;
+    config.vectors.min_count = 2;
+    config.vectors.subword_buckets = 500;
+    change(&mut config.vectors);
+    config.validate().unwrap();
+    let (_folder, workspace) = prepared(&config);
+    let films = pipeline::load_films(&workspace).unwrap();
+    // What an earlier training left.
+    fs::create_dir_all(workspace.subwords().parent().unwrap()).unwrap();
+    fs::write(workspace.subwords(), "old").unwrap();
+    let summary = pipeline::train_word_vectors(&workspace, &config, films.films(), &mut go_on).unwrap();
+    let subwords =
+        workspace.subwords().exists().then(|| SubwordVectors::open(&workspace.subwords()).unwrap());
+    (summary, fs::read(workspace.vectors()).unwrap(), subwords)
+}
+
+#[test]
+fn every_way_to_train_word_vectors_can_be_set() {
+    let (plain_summary, plain, subwords) = vectors_with(|_| {});
+    assert!(subwords.is_none(), "n-grams of an earlier training are taken away");
+    let cbow = vectors_with(|vectors| vectors.architecture = VectorArchitecture::Cbow).1;
+    let tree = vectors_with(|vectors| vectors.objective = VectorObjective::HierarchicalSoftmax).1;
+    let (fast_summary, fast, _) = vectors_with(|vectors| vectors.mode = VectorMode::Fast);
+    assert_eq!(fast_summary.n_words, plain_summary.n_words);
+    let all = [&plain, &cbow, &tree, &fast];
+    for (at, bytes) in all.iter().enumerate() {
+        assert!(all[..at].iter().all(|before| before != bytes), "training {at} is like one before");
+    }
+    assert_eq!(vectors_with(|vectors| vectors.architecture = VectorArchitecture::Cbow).1, cbow);
+
+    let (_, _, subwords) = vectors_with(|vectors| vectors.subwords = true);
+    let subwords = subwords.unwrap();
+    assert_eq!(subwords.config().n_buckets, 500);
+    assert!(
+        subwords.vectors().index_of("detectivelike").is_none() && subwords.get("detectivelike").is_some()
+    );
+}
+
+#[test]
+fn phrases_are_words_of_their_own_and_longer_with_every_pass() {
+    let words_of = |passes| {
+        let (summary, bytes, _) = vectors_with(|vectors| {
+            vectors.phrases = passes;
+            vectors.phrase_min_count = 3;
+            vectors.phrase_threshold = 2.0;
+        });
+        let vectors = wordvec::read::read_from_bytes(&bytes).unwrap();
+        let longest = vectors.words().iter().map(|word| word.split('_').count()).max();
+        (summary.n_phrases, longest.unwrap())
+    };
+    let (none, once, twice) = (words_of(0), words_of(1), words_of(2));
+    assert_eq!(none, (0, 1));
+    assert!(once.0 > 20 && once.1 == 2, "{once:?}");
+    assert!(twice.0 > once.0 && (3..=4).contains(&twice.1), "{twice:?}");
+}
+
+#[test]
+fn finding_phrases_can_be_stopped() {
+    let mut config = small_config();
+    config.vectors.phrases = 1;
+    let (_folder, workspace) = prepared(&config);
+    let films = pipeline::load_films(&workspace).unwrap();
+    let mut stop = |progress: &Progress<'_>| match progress.step {
+        "finding phrases" => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let error = pipeline::train_word_vectors(&workspace, &config, films.films(), &mut stop).unwrap_err();
+    assert!(matches!(error, PipelineError::Interrupted(_)), "{error}");
+    assert!(!workspace.vectors().exists());
+}
+
 #[test]
 fn a_name_that_is_no_file_name_is_refused() {
     let config = small_config();
@@ -97,7 +178,7 @@ fn a_failed_preparation_leaves_the_old_catalogue() {
     config.catalogue.path = broken.display().to_string();
     assert!(pipeline::prepare(&workspace, &config, &mut go_on).is_err());
     assert_eq!(fs::read(workspace.films()).unwrap(), before);
-    let mut stop = |_: &titlecard_engine::progress::Progress<'_>| std::ops::ControlFlow::Break(());
+    let mut stop = |_: &Progress<'_>| ControlFlow::Break(());
     fs::write(&broken, "id,title,tags\n1,A,b\n").unwrap();
     assert!(matches!(pipeline::prepare(&workspace, &config, &mut stop), Err(PipelineError::Catalogue(_))));
     assert_eq!(fs::read(workspace.films()).unwrap(), before);

@@ -40,6 +40,30 @@ impl Default for PhraseConfig {
     }
 }
 
+impl PhraseConfig {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`WordVecError::Setting`] naming the first setting out of range.
+    pub fn validate(&self) -> Result<(), WordVecError> {
+        let setting = |name, found, expected| Err(WordVecError::Setting { name, found, expected });
+        if self.delimiter.is_empty() {
+            return setting("delimiter", "empty".to_owned(), "at least one character");
+        }
+        let found = self.threshold.to_string();
+        match self.score {
+            PhraseScore::Original if !self.threshold.is_finite() => {
+                setting("threshold", found, "a finite number")
+            }
+            // Written so that NaN is outside.
+            PhraseScore::Npmi if !(-1.0..=1.0).contains(&self.threshold) => {
+                setting("threshold", found, "-1 to 1")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Pairs of words to join.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Phrases {
@@ -55,14 +79,7 @@ impl Phrases {
     /// # Errors
     /// [`WordVecError::Setting`], or the source's.
     pub fn learn(source: &mut dyn SentenceSource, config: &PhraseConfig) -> Result<Self, WordVecError> {
-        if config.delimiter.is_empty() {
-            let found = "empty".to_owned();
-            return Err(WordVecError::Setting {
-                name: "delimiter",
-                found,
-                expected: "at least one character",
-            });
-        }
+        config.validate()?;
         let mut number: HashMap<String, u32> = HashMap::new();
         let mut counts: Vec<u64> = Vec::new();
         let mut pair_counts: HashMap<(u32, u32), u64> = HashMap::new();

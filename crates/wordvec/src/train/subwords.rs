@@ -12,7 +12,7 @@ use std::path::Path;
 
 use crate::oov::Lookup;
 use crate::write::{Precision, replace_file, write_tcwv};
-use crate::{WordVecError, WordVectors, tcwv};
+use crate::{WordVecError, WordVectors, similar, tcwv};
 
 /// Settings of subwords; the default is fastText's, with fewer buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,11 @@ impl Default for SubwordConfig {
 }
 
 impl SubwordConfig {
-    pub(crate) fn validate(&self) -> Result<(), WordVecError> {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`WordVecError::Setting`] naming the first setting out of range.
+    pub fn validate(&self) -> Result<(), WordVecError> {
         if self.min_n == 0 || self.min_n > self.max_n || self.max_n > 100 {
             let found = format!("{} to {}", self.min_n, self.max_n);
             return Err(WordVecError::Setting {
@@ -139,6 +143,35 @@ impl SubwordVectors {
             row.iter_mut().zip(gram).for_each(|(sum, x)| *sum += x / grams.len() as f32);
         }
         Some(row.into())
+    }
+
+    /// Whether a file begins as [`SubwordVectors::save`] writes it.
+    pub fn is_saved_as(beginning: &[u8]) -> bool {
+        beginning.starts_with(MAGIC)
+    }
+
+    /// The words of the vocabulary nearest to the mean of `positive` words and negated `negative` ones, each
+    /// of length 1; all of them left out. The words given may be ones never seen.
+    ///
+    /// # Errors
+    /// [`WordVecError::UnknownWord`] for a word that is unknown and too short to have an n-gram.
+    pub fn nearest(
+        &self,
+        positive: &[&str],
+        negative: &[&str],
+        k: usize,
+    ) -> Result<Vec<(usize, f32)>, WordVecError> {
+        let mut query = vec![0.0; self.vectors.dim()];
+        for (words, sign) in [(positive, 1.0), (negative, -1.0)] {
+            for word in words {
+                let row = self.get(word).ok_or_else(|| WordVecError::UnknownWord((*word).to_owned()))?;
+                let norm = similar::length(&row) as f32;
+                let weight = if norm > 0.0 { sign / norm } else { 0.0 };
+                query.iter_mut().zip(row.iter()).for_each(|(sum, x)| *sum += weight * x);
+            }
+        }
+        let given: Vec<&str> = positive.iter().chain(negative).copied().collect();
+        Ok(similar::nearest(&self.vectors, &query, k, &given))
     }
 
     /// Saves to a new file renamed into place. Layout, little endian: `TCSW`, version u32, min_n u32,
