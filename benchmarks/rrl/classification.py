@@ -112,6 +112,9 @@ def report(settings):
             f"{mean(r['rules'] for r in found):.0f} | {mean(r['edges'] for r in found):.0f} | "
             f"{100 * mean(r['train_f1'] for r in found):.1f} | {mean(r['seconds'] for r in found):.0f} |"
         )
+    short = [f"{name} ({len(groups.get((name, ''), []))})" for name in settings if len(groups.get((name, ""), [])) < 5]
+    if short:
+        lines += ["", f"Folds run so far with the present settings, where not five: {', '.join(short)}."]
     curves = collections.defaultdict(list)
     for result in records(RESULTS / "rrl_curves.jsonl"):
         curves[result["name"], result["setting"]].append(result)
