@@ -455,11 +455,15 @@ impl RuleList {
             }
         }
         for row in 0..scores.n_rows() {
-            for (term, value) in self.linear.iter().zip(linear.row(row)) {
-                scores.row_mut(row)[0] += term.weight * value;
-            }
+            // Summed on their own first, as an explanation does, so that both give the same bits.
+            scores.row_mut(row)[0] += self.linear_parts(linear.row(row)).iter().sum::<f64>();
         }
         Ok(scores)
+    }
+
+    /// Weight times value of each linear input.
+    fn linear_parts(&self, values: &[f64]) -> Vec<f64> {
+        self.linear.iter().zip(values).map(|(term, value)| term.weight * value).collect()
     }
 
     fn check_rows(&self, rows: &Rows) -> Result<(), RrlError> {
@@ -507,8 +511,7 @@ impl RuleList {
         }
         scores.iter_mut().zip(&self.bias).for_each(|(score, bias)| *score += bias);
         fired.sort_unstable();
-        let linear: Vec<f64> =
-            self.linear.iter().zip(linear).map(|(term, value)| term.weight * value).collect();
+        let linear = self.linear_parts(linear);
         scores[0] += linear.iter().sum::<f64>();
         Ok(Explanation { scores, fired, linear })
     }
