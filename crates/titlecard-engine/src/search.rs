@@ -11,6 +11,7 @@ use crate::index::lexical::{LexicalConfig, LexicalError, LexicalQuery, TermMatch
 use crate::index::{Encoded, IndexError, SearchIndex};
 use crate::query::Understanding;
 use crate::rank::ranker::Ranker;
+use crate::rank::reasons::{Comparison, Context, FilmReasons};
 use crate::rank::{AllowedYears, FusionWeights, Knowledge, N_PARTS, Pool, PARTS, normalise_lexical, top_k};
 
 /// Why a search has no answer.
@@ -57,10 +58,14 @@ pub struct Hit {
     pub rank: usize,
     /// The film.
     pub film: Film,
-    /// Sum of the parts' contributions, added in their order.
-    pub score: f32,
-    /// Where the score came from.
+    /// What films are ranked by: the sum in `reasons`, or without rules the sum of the parts' contributions,
+    /// added in their order.
+    pub score: f64,
+    /// Scores of the first stage.
     pub parts: Vec<Part>,
+    /// The rules and scores that put the film here; none without rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasons: Option<FilmReasons>,
     /// The words of the query found in the film, the most telling first, with what each adds to BM25
     /// before it is normalised.
     pub matches: Vec<TermMatch>,
@@ -71,6 +76,9 @@ pub struct Hit {
 pub struct Answer {
     /// Films, best first.
     pub hits: Vec<Hit>,
+    /// What was understood of the question, if there is a graph to understand it by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub understood: Option<Understanding>,
     /// Number of films compared.
     pub n_films: usize,
     /// Time taken, in milliseconds.
@@ -185,35 +193,85 @@ impl Engine {
             return Err(SearchError::EmptyQuery);
         }
         let mut scores = Scores::default();
-        if !self.score_all(query, &mut scores)? {
+        let understood = self.understand(query);
+        let wanted = self.fusion.as_array().map(|weight| weight > 0.0);
+        let encoded = self.index.encoded.as_ref();
+        if !self.score_parts(query, understood.as_ref(), wanted, encoded, &mut scores)? {
             let words: Vec<&str> = terms.terms().iter().take(8).map(|term| term.word.as_str()).collect();
             return Err(SearchError::NoKnownWord { words: words.join(", ") });
         }
-        let mut hits = Vec::with_capacity(k);
-        for (at, film_idx) in top_k(&scores.total, k).into_iter().enumerate() {
-            let values = scores.parts(film_idx);
-            let (weights, contributions) = (self.fusion.as_array(), self.fusion.contributions(values));
-            let part = |i: usize| Part {
-                name: PARTS[i],
-                value: values[i],
-                weight: weights[i],
-                contribution: contributions[i],
-            };
-            // A part of no weight was not computed.
-            let parts = (0..N_PARTS).filter(|&i| weights[i] != 0.0).map(part).collect();
-            let mut matches = self.index.lexical.explain(film_idx, &terms, &self.lexical)?;
-            matches.sort_by(|a, b| b.score.total_cmp(&a.score));
-            matches.truncate(MAX_MATCHES);
-            hits.push(Hit {
-                rank: at + 1,
-                film: self.index.lexical.film(film_idx)?,
-                score: scores.total[film_idx],
-                parts,
-                matches,
-            });
+        let terms = self.terms(query, understood.as_ref());
+        let mut hits = Vec::with_capacity(k.min(self.index.n_films()));
+        match (self.ranker(), self.knowledge(), &understood) {
+            (Some(ranker), Some(knowledge), Some(understood)) => {
+                let size = self.pool_size.max(k);
+                let pool = Pool::new(query, understood, &scores, &self.index, encoded, knowledge, size);
+                let values = ranker.scores(&pool);
+                let graph = knowledge.graph();
+                let context = Context { ranker, graph, query, understood, pool: &pool };
+                for row in Ranker::order(&values).into_iter().take(k) {
+                    let mut hit = self.hit(hits.len(), pool.films[row] as usize, &scores, &terms)?;
+                    let reasons = context.of_film(row, &hit.film);
+                    hit.score = reasons.score;
+                    hit.reasons = Some(reasons);
+                    hits.push(hit);
+                }
+            }
+            _ => {
+                for film_idx in top_k(&scores.total, k) {
+                    hits.push(self.hit(hits.len(), film_idx, &scores, &terms)?);
+                }
+            }
         }
         let latency_ms = milliseconds(started.elapsed());
-        Ok(Answer { hits, n_films: self.index.n_films(), latency_ms })
+        Ok(Answer { hits, understood, n_films: self.index.n_films(), latency_ms })
+    }
+
+    /// A hit by the first stage.
+    fn hit(
+        &self,
+        at: usize,
+        film_idx: usize,
+        scores: &Scores,
+        terms: &LexicalQuery,
+    ) -> Result<Hit, LexicalError> {
+        let values = scores.parts(film_idx);
+        let (weights, contributions) = (self.fusion.as_array(), self.fusion.contributions(values));
+        let part = |i: usize| Part {
+            name: PARTS[i],
+            value: values[i],
+            weight: weights[i],
+            contribution: contributions[i],
+        };
+        let mut matches = self.index.lexical.explain(film_idx, terms, &self.lexical)?;
+        matches.sort_by(|a, b| b.score.total_cmp(&a.score));
+        matches.truncate(MAX_MATCHES);
+        Ok(Hit {
+            rank: at + 1,
+            film: self.index.lexical.film(film_idx)?,
+            score: f64::from(scores.total[film_idx]),
+            // A part of no weight was not computed.
+            parts: (0..N_PARTS).filter(|&i| weights[i] != 0.0).map(part).collect(),
+            reasons: None,
+            matches,
+        })
+    }
+
+    /// Why, for `query`, one film stands above another, by their positions in the catalogue; none if there are
+    /// no rules or one of them is not among the candidates.
+    ///
+    /// # Errors
+    /// [`SearchError`] if the index cannot be read.
+    pub fn compare(&self, query: &str, a: usize, b: usize) -> Result<Option<Comparison>, SearchError> {
+        let (Some(ranker), Some(knowledge)) = (self.ranker(), self.knowledge()) else { return Ok(None) };
+        let mut scores = Scores::default();
+        let (pool, understood) = self.pool(query, self.index.encoded.as_ref(), &mut scores)?;
+        let row = |film: usize| pool.films.iter().position(|&other| other as usize == film);
+        let (Some(row_a), Some(row_b)) = (row(a), row(b)) else { return Ok(None) };
+        let context =
+            Context { ranker, graph: knowledge.graph(), query, understood: &understood, pool: &pool };
+        let (film_a, film_b) = (self.index.lexical.film(a)?, self.index.lexical.film(b)?);
+        Ok(Some(context.compare((row_a, &film_a), (row_b, &film_b))))
     }
 
     /// The terms of a question; where it is understood, with what each word is worth.

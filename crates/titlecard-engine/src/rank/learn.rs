@@ -23,7 +23,7 @@ use rrl::{
 use serde::{Deserialize, Serialize};
 
 use super::Pool;
-use super::literals::{Fact, Family, Number};
+use super::literals::{Fact, Family, IMPLIED, Number};
 use super::ranker::{Ranker, RankerError, encode};
 use super::training::List;
 use crate::progress::{Interrupted, Progress, Report};
@@ -64,16 +64,16 @@ impl Default for RankerConfig {
     fn default() -> Self {
         Self {
             max_rules: 64,
-            max_literals: 6,
-            networks: 3,
+            max_literals: 3,
+            networks: 2,
             nodes: 48,
             epochs: 12,
             penalty: 1e-6,
             masks: true,
             seeds: true,
-            best: 80,
-            random: 70,
-            shrinkage: 5e-4,
+            best: 100,
+            random: 150,
+            shrinkage: 5e-3,
             networks_only: false,
             without: Vec::new(),
         }
@@ -106,7 +106,7 @@ pub enum LearnError {
 
 /// Scores of the linear part.
 pub const LINEAR: [Number; 5] =
-    [Number::Lexical, Number::Plot, Number::Encoder, Number::PlotEncoder, Number::Popularity];
+    [Number::FirstStage, Number::Lexical, Number::Plot, Number::EncoderBest, Number::BestSentence];
 
 /// What learning came to.
 #[derive(Debug, Clone)]
@@ -153,13 +153,8 @@ pub fn literals_of(lists: &[&List], config: &RankerConfig) -> Vec<Literal> {
     let mut literals: Vec<Literal> = facts
         .iter()
         .map(|&fact| {
-            let parent = match fact {
-                Fact::GenreSharedTwice | Fact::GenreSharedIsA => Some(Fact::GenreShared),
-                Fact::KeywordSharedTwice | Fact::KeywordRare => Some(Fact::KeywordShared),
-                Fact::YearNarrow => Some(Fact::YearInRange),
-                _ => None,
-            };
-            let parents: Vec<usize> = parent.and_then(at).into_iter().collect();
+            let wider = IMPLIED.iter().filter(|(narrow, _)| *narrow == fact).map(|(_, wide)| *wide);
+            let parents: Vec<usize> = wider.filter_map(at).collect();
             Literal::new(fact.name()).in_group(fact.family().name()).implying(parents)
         })
         .collect();
@@ -222,20 +217,27 @@ pub fn learn(
         return Err(LearnError::NothingFound { n_lists: lists.len() });
     }
     let literals = literals_of(&usable, config);
-    let data = dataset(&usable, &literals)?;
+    let (data, scales) = dataset(&usable, &literals)?;
     let mut proposals = if config.networks_only { Vec::new() } else { single_literals(literals.len()) };
     let n_single = proposals.len();
-    for network in 0..config.networks {
-        let found = propose(&data, config, seed.wrapping_add(network as u64), report)?;
+    // The rule learner gives every candidate the same weight, so it sees the lists' heads alone.
+    let heads: Vec<List> = usable.iter().filter_map(|list| list.of_the_best()).collect();
+    let heads: Vec<&List> = heads.iter().collect();
+    let networks = if heads.is_empty() { 0 } else { config.networks };
+    let of_heads = if networks > 0 { Some(dataset(&heads, &literals)?.0) } else { None };
+    for network in 0..networks {
+        let Some(of_heads) = &of_heads else { break };
+        let found = propose(of_heads, config, seed.wrapping_add(network as u64), report)?;
         proposals.extend(found);
     }
     let columns = Columns::new(&data.rows);
     let n_proposed = proposals.len() - n_single;
     let proposals = tidy(&proposals, &columns, config.max_literals);
     let n_distinct = proposals.len();
-    let problem = Problem::new(&data, &columns, &proposals)?;
+    let offsets = usable.iter().flat_map(|list| list.stands_for.iter().map(|n| f64::from(*n).ln())).collect();
+    let problem = Problem::new(&data, offsets, &columns, &proposals)?;
     let (chosen, fit, curve) = problem.select(config, report)?;
-    let list = problem.rule_list(&literals, &chosen, &fit)?;
+    let list = problem.rule_list(&literals, &chosen, &fit, &scales)?;
     Ok(Learned {
         ranker: Ranker::new(list)?,
         n_lists: usable.len(),
@@ -244,8 +246,8 @@ pub fn learn(
     })
 }
 
-/// Rows, targets and linear inputs of all lists.
-pub fn dataset(lists: &[&List], literals: &[Literal]) -> Result<Dataset, LearnError> {
+/// Rows, targets and linear inputs of all lists, and what the inputs were multiplied by.
+fn dataset(lists: &[&List], literals: &[Literal]) -> Result<(Dataset, [f64; LINEAR.len()]), LearnError> {
     let encoded: Vec<(Rows, Matrix)> = lists
         .par_iter()
         .map(|list| encode(literals, &LINEAR, &list.pool))
@@ -266,7 +268,10 @@ pub fn dataset(lists: &[&List], literals: &[Literal]) -> Result<Dataset, LearnEr
     for list in lists {
         relevance.extend((0..list.pool.films.len()).map(|row| f64::from(u8::from(list.sought == Some(row)))));
     }
-    Ok(Dataset {
+    // In units of their spread, so that one step of training moves every weight alike.
+    let scales = scales_of(&values);
+    values.iter_mut().zip(scales.iter().cycle()).for_each(|(value, scale)| *value *= scale);
+    Ok((Dataset {
         rows: Rows::from_words(n_rows, literals.len(), words)?,
         literals: literals.to_vec(),
         targets: Targets::Lists {
@@ -278,6 +283,17 @@ pub fn dataset(lists: &[&List], literals: &[Literal]) -> Result<Dataset, LearnEr
             names: LINEAR.map(|number| number.name().to_owned()).to_vec(),
             values: Matrix::new(n_rows, LINEAR.len(), values)?,
         }),
+    }, scales))
+}
+
+/// One over the standard deviation of every score; 0 for one that is always the same.
+fn scales_of(values: &[f64]) -> [f64; LINEAR.len()] {
+    let n = (values.len() / LINEAR.len()).max(1) as f64;
+    std::array::from_fn(|at| {
+        let column = || values.iter().skip(at).step_by(LINEAR.len());
+        let mean = column().sum::<f64>() / n;
+        let variance = column().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
+        if variance > 0.0 { 1.0 / variance.sqrt() } else { 0.0 }
     })
 }
 
@@ -296,7 +312,7 @@ const SCHEMA: [(&[Fact], Logic); 10] = [
 ];
 
 /// The settings of one network that proposes rules.
-pub fn network_config(data: &Dataset, config: &RankerConfig, seed: u64) -> RrlConfig {
+fn network_config(data: &Dataset, config: &RankerConfig, seed: u64) -> RrlConfig {
     let known = |fact: &Fact| data.literals.iter().any(|literal| literal.name == fact.name());
     let masks = if config.masks {
         // Half the nodes in equal parts; every family meets the text scores.
@@ -524,6 +540,8 @@ struct Problem<'a> {
     starts: Vec<usize>,
     /// Row of the film sought in each list.
     sought: Vec<usize>,
+    /// Logarithm of how many candidates each row stands for: added to its score in the loss, `[n_rows]`.
+    offsets: Vec<f64>,
     /// `[n_rows, n_linear]`.
     linear: &'a Matrix,
 }
@@ -544,7 +562,12 @@ const STEPS: usize = 40;
 const LAST_STEPS: usize = 250;
 
 impl<'a> Problem<'a> {
-    fn new(data: &'a Dataset, columns: &Columns, proposals: &'a [Proposal]) -> Result<Self, LearnError> {
+    fn new(
+        data: &'a Dataset,
+        offsets: Vec<f64>,
+        columns: &Columns,
+        proposals: &'a [Proposal],
+    ) -> Result<Self, LearnError> {
         let (Targets::Lists { sizes, relevance, .. }, Some(linear)) = (&data.targets, &data.linear) else {
             return Err(LearnError::NothingFound { n_lists: 0 });
         };
@@ -557,7 +580,7 @@ impl<'a> Problem<'a> {
             .map(|range| (range[0]..range[1]).find(|&row| relevance[row] > 0.0).unwrap_or(range[0]))
             .collect();
         let truths = proposals.par_iter().map(|proposal| columns.truth(proposal)).collect();
-        Ok(Self { proposals, truths, starts, sought, linear: &linear.values })
+        Ok(Self { proposals, truths, starts, sought, offsets, linear: &linear.values })
     }
 
     fn select(
@@ -729,7 +752,7 @@ impl<'a> Problem<'a> {
         let rows = self.starts[list]..self.starts[list + 1];
         let mut scores = Vec::with_capacity(rows.len());
         for row in rows.clone() {
-            let mut score = 0.0;
+            let mut score = self.offsets[row];
             for (word_at, word) in fired[row * width..(row + 1) * width].iter().enumerate() {
                 let mut bits = *word;
                 while bits != 0 {
@@ -765,7 +788,13 @@ impl<'a> Problem<'a> {
         (loss, gradient, residuals)
     }
 
-    fn rule_list(&self, literals: &[Literal], chosen: &[usize], fit: &Fit) -> Result<RuleList, LearnError> {
+    fn rule_list(
+        &self,
+        literals: &[Literal],
+        chosen: &[usize],
+        fit: &Fit,
+        scales: &[f64],
+    ) -> Result<RuleList, LearnError> {
         // Heaviest first, as people read it; weights to four digits, and literals that no rule uses left out.
         let mut order: Vec<usize> = (0..chosen.len()).filter(|&at| round4(fit.rules[at]) != 0.0).collect();
         order.sort_by(|&a, &b| fit.rules[b].abs().total_cmp(&fit.rules[a].abs()).then(a.cmp(&b)));
@@ -789,8 +818,10 @@ impl<'a> Problem<'a> {
             .collect();
         let linear = LINEAR
             .iter()
-            .zip(&fit.linear)
-            .map(|(number, &weight)| LinearTerm { name: number.name().to_owned(), weight: round4(weight) })
+            .zip(fit.linear.iter().zip(scales))
+            .map(|(number, (weight, scale))| {
+                LinearTerm { name: number.name().to_owned(), weight: round4(weight * scale) }
+            })
             .collect();
         Ok(RuleList::new(kept, vec!["score".to_owned()], vec![0.0], rules, linear)?)
     }

@@ -150,7 +150,7 @@ named! {
     Vectors "vectors" Text "cosine of question and tags by word vectors",
     Regression "regression" Text "cosine of the title predicted from the question and the film's title",
     Popularity "popularity" Film "logarithm of the votes, relative to the best-known film",
-    FirstStage "first stage" Text "weighted sum of the sources' scores, relative to the best film's",
+    FirstStage "first stage" Text "sum of the sources' weighted scores: text, year and popularity",
     LexicalPlace "lexical place" Text "place by BM25 over records, as 1 / (1 + log2 of it)",
     PlotPlace "plot place" Text "place by BM25 over plots, as 1 / (1 + log2 of it)",
     EncoderPlace "encoder place" Text "place by the better of the encoder's two cosines, as 1 / (1 + log2 of it)",
@@ -162,6 +162,15 @@ named! {
     TopicRarity "topic rarity" Topic "sum of the rarities of shared keywords and places, in bits",
     EncoderBest "encoder best" Text "the better of the encoder's cosines with record and plot",
 }
+
+/// Facts that imply wider ones.
+pub const IMPLIED: [(Fact, Fact); 5] = [
+    (Fact::GenreSharedTwice, Fact::GenreShared),
+    (Fact::GenreSharedIsA, Fact::GenreShared),
+    (Fact::KeywordSharedTwice, Fact::KeywordShared),
+    (Fact::KeywordRare, Fact::KeywordShared),
+    (Fact::YearNarrow, Fact::YearInRange),
+];
 
 /// Facts and numbers of some films for one question.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -8,6 +8,7 @@ pub mod learn;
 pub mod literals;
 mod pool;
 pub mod ranker;
+pub mod reasons;
 pub mod training;
 mod tune;
 

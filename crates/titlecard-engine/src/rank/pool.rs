@@ -111,7 +111,6 @@ impl Pool {
 
         let parts: Vec<[f32; N_PARTS]> = films.iter().map(|&film| scores.parts(film as usize)).collect();
         let first: Vec<f32> = films.iter().map(|&film| scores.total[film as usize]).collect();
-        let best = first.first().copied().filter(|&best| best > 0.0).unwrap_or(1.0);
         let sentences: Vec<RoundedQuery> = encoded.map_or_else(Vec::new, |encoded| {
             understood
                 .sentences
@@ -144,7 +143,7 @@ impl Pool {
             set(Number::Vectors, vectors);
             set(Number::Regression, regression);
             set(Number::Popularity, popularity);
-            set(Number::FirstStage, first[row] / best);
+            set(Number::FirstStage, first[row]);
             set(Number::FirstPlace, place_value(row));
             let best_sentence = encoded.map_or(0.0, |encoded| {
                 sentences

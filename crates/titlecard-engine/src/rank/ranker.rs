@@ -1,6 +1,6 @@
 //! The rules that rank: literals of a question and a film, weighed, beside at most five scores.
 
-use rrl::{Explanation, Literal, Matrix, Rows, RuleList, Test};
+use rrl::{Explanation, Literal, Logic, Matrix, Rows, Rule, RuleList, Term, Test};
 
 use super::Pool;
 use super::literals::{Fact, N_NUMBERS, Number};
@@ -164,6 +164,37 @@ impl Ranker {
             linear: terms.map(|(((&number, term), &value), &adds)| (number, value, term.weight, adds)).collect(),
             score: explanation.scores[0],
         }
+    }
+
+    /// Literals of a rule, by number.
+    pub fn literals_of_rule(&self, rule: usize) -> Vec<usize> {
+        let terms = &self.rules.rules()[rule].terms;
+        terms
+            .iter()
+            .flat_map(|term| match *term {
+                Term::Literal(at) | Term::NotLiteral(at) => vec![at],
+                Term::Rule(inner) | Term::NotRule(inner) => self.literals_of_rule(inner),
+            })
+            .collect()
+    }
+
+    /// What a rule says, a line for every term, in plain words.
+    pub fn rule_words(&self, rule: usize) -> Vec<String> {
+        let Rule { logic, terms, .. } = &self.rules.rules()[rule];
+        let joint = if *logic == Logic::And { "and " } else { "or " };
+        terms
+            .iter()
+            .enumerate()
+            .map(|(at, term)| {
+                let joint = if at == 0 { "" } else { joint };
+                match *term {
+                    Term::Literal(literal) => format!("{joint}{}", self.words(literal)),
+                    Term::NotLiteral(literal) => format!("{joint}not: {}", self.words(literal)),
+                    Term::Rule(inner) => format!("{joint}({})", self.rule_words(inner).join(" ")),
+                    Term::NotRule(inner) => format!("{joint}not: ({})", self.rule_words(inner).join(" ")),
+                }
+            })
+            .collect()
     }
 
     /// What a literal means, in plain words.

@@ -25,6 +25,8 @@ pub struct List {
     pub sought: Option<usize>,
     /// Its rank by the first stage among all films (ties share the mean).
     pub first_rank: f64,
+    /// How many candidates of the pool each one stands for: more than 1 where only some were drawn. `[n_films]`.
+    pub stands_for: Vec<f32>,
 }
 
 /// Which candidates of a pool to keep for training.
@@ -70,7 +72,8 @@ pub fn build_lists(
                 let (pool, _) = engine.pool(wanted.text, encoded, scores)?;
                 let first_rank = crate::eval::metrics::mean_rank(&scores.total, wanted.sought);
                 let sought = pool.films.iter().position(|&film| film as usize == wanted.sought);
-                let list = List { pool, sought, first_rank };
+                let stands_for = vec![1.0; pool.films.len()];
+                let list = List { pool, sought, first_rank, stands_for };
                 Ok(match sampling {
                     Some(sampling) => list.sampled(sampling, (block_at * BLOCK + at) as u64),
                     None => list,
@@ -96,7 +99,11 @@ impl List {
         rows.sort_unstable();
         rows.dedup();
         let sought = self.sought.and_then(|sought| rows.iter().position(|&row| row == sought));
-        Self { pool: self.pool.select(&rows), sought, first_rank: self.first_rank }
+        // Those drawn stand for those left out; the film sought stands for itself.
+        let others = (n - sampling.best) as f32 / sampling.random as f32;
+        let is_drawn = |row: usize| row >= sampling.best && Some(row) != self.sought;
+        let stands_for = rows.iter().map(|&row| if is_drawn(row) { others } else { 1.0 }).collect();
+        Self { pool: self.pool.select(&rows), sought, first_rank: self.first_rank, stands_for }
     }
 }
 
@@ -118,7 +125,8 @@ impl Pool {
 }
 
 /// Writes lists for other learners: `films.u32`, `facts.u64`, `numbers.f32` (`[n_rows, N_NUMBERS]`), `parts.f32`
-/// (`[n_rows, N_PARTS]`), `first.f32`, and a list's `sizes.u32`, `sought.i32` (row, -1 if absent), `first_rank.f64`;
+/// (`[n_rows, N_PARTS]`), `first.f32`,
+/// `stands_for.f32`, and a list's `sizes.u32`, `sought.i32` (row, -1 if absent), `first_rank.f64`;
 /// all little endian.
 ///
 /// # Errors
@@ -147,6 +155,9 @@ pub fn write_lists(folder: &Path, lists: &[List]) -> Result<(), ArtifactError> {
     write("first.f32", &|out| {
         pools().flat_map(|pool| &pool.first).try_for_each(|x| out.write_all(&x.to_le_bytes()))
     })?;
+    write("stands_for.f32", &|out| {
+        lists.iter().flat_map(|list| &list.stands_for).try_for_each(|x| out.write_all(&x.to_le_bytes()))
+    })?;
     write("sizes.u32", &|out| {
         pools().try_for_each(|pool| out.write_all(&(pool.films.len() as u32).to_le_bytes()))
     })?;
@@ -158,4 +169,81 @@ pub fn write_lists(folder: &Path, lists: &[List]) -> Result<(), ArtifactError> {
     write("first_rank.f64", &|out| {
         lists.iter().try_for_each(|list| out.write_all(&list.first_rank.to_le_bytes()))
     })
+}
+
+/// Reads what [`write_lists`] wrote.
+///
+/// # Errors
+/// [`ArtifactError`] if files are missing or do not fit together.
+pub fn read_lists(folder: &Path) -> Result<Vec<List>, ArtifactError> {
+    const COMMAND: &str = "titlecard train ranker --dump";
+    fn numbers<const N: usize, T>(folder: &Path, name: &str, of: fn([u8; N]) -> T) -> Result<Vec<T>, ArtifactError> {
+        let bytes = crate::artifact::read_bytes(&folder.join(name), COMMAND)?;
+        Ok(bytes.as_chunks::<N>().0.iter().copied().map(of).collect())
+    }
+    let sizes = numbers(folder, "sizes.u32", u32::from_le_bytes)?;
+    let sought = numbers(folder, "sought.i32", i32::from_le_bytes)?;
+    let first_rank = numbers(folder, "first_rank.f64", f64::from_le_bytes)?;
+    let films = numbers(folder, "films.u32", u32::from_le_bytes)?;
+    let facts = numbers(folder, "facts.u64", u64::from_le_bytes)?;
+    let first = numbers(folder, "first.f32", f32::from_le_bytes)?;
+    let parts = numbers(folder, "parts.f32", f32::from_le_bytes)?;
+    let values = numbers(folder, "numbers.f32", f32::from_le_bytes)?;
+    let stands_for = numbers(folder, "stands_for.f32", f32::from_le_bytes)?;
+    let n_rows: usize = sizes.iter().map(|&n| n as usize).sum();
+    let fits = [films.len(), facts.len(), first.len(), stands_for.len(), parts.len() / N_PARTS, values.len() / N_NUMBERS] == [n_rows; 6]
+        && [sought.len(), first_rank.len()] == [sizes.len(); 2];
+    if !fits {
+        let what = "files of different lists, or of another version".to_owned();
+        return Err(ArtifactError::Damaged { path: folder.to_owned(), what, command: COMMAND });
+    }
+    let parts = parts.as_chunks::<N_PARTS>().0;
+    let mut start = 0;
+    Ok(sizes
+        .iter()
+        .zip(sought.iter().zip(&first_rank))
+        .map(|(&size, (&sought, &first_rank))| {
+            let rows = start..start + size as usize;
+            start = rows.end;
+            let pool = Pool {
+                films: films[rows.clone()].to_vec(),
+                parts: parts[rows.clone()].to_vec(),
+                first: first[rows.clone()].to_vec(),
+                table: Table {
+                    facts: facts[rows.clone()].to_vec(),
+                    numbers: values[rows.start * N_NUMBERS..rows.end * N_NUMBERS].to_vec(),
+                },
+            };
+            let stands_for = stands_for[rows].to_vec();
+            List { pool, sought: usize::try_from(sought).ok(), first_rank, stands_for }
+        })
+        .collect())
+}
+
+impl List {
+    /// Rank of the film sought by the given scores of the pool, where a candidate drawn counts for those it stands
+    /// for; behind the pool, that of the first stage.
+    pub fn rank_by(&self, scores: &[f64]) -> f64 {
+        let Some(sought) = self.sought else {
+            let n_pool: f32 = self.stands_for.iter().sum();
+            return self.first_rank.max(f64::from(n_pool) + 1.0);
+        };
+        let is_before =
+            |row: usize| scores[row] > scores[sought] || scores[row] == scores[sought] && row < sought;
+        let before = (0..scores.len()).filter(|&row| is_before(row));
+        1.0 + before.map(|row| f64::from(self.stands_for[row])).sum::<f64>()
+    }
+
+    /// The candidates nobody stands for, if the film sought is among them: what a learner that cannot weigh
+    /// candidates may learn from.
+    pub(super) fn of_the_best(&self) -> Option<Self> {
+        let sought = self.sought?;
+        let first_drawn = self.stands_for.iter().position(|&n| n > 1.0).unwrap_or(self.pool.films.len());
+        if sought >= first_drawn || first_drawn < 2 {
+            return None;
+        }
+        let rows: Vec<usize> = (0..first_drawn).collect();
+        let stands_for = vec![1.0; first_drawn];
+        Some(Self { pool: self.pool.select(&rows), sought: Some(sought), first_rank: self.first_rank, stands_for })
+    }
 }
