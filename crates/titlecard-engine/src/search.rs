@@ -56,6 +56,9 @@ pub struct Part {
 pub struct Hit {
     /// Place, from 1.
     pub rank: usize,
+    /// Position in the catalogue.
+    #[serde(skip)]
+    pub film_idx: usize,
     /// The film.
     pub film: Film,
     /// What films are ranked by: the sum in `reasons`, or without rules the sum of the parts' contributions,
@@ -248,6 +251,7 @@ impl Engine {
         matches.truncate(MAX_MATCHES);
         Ok(Hit {
             rank: at + 1,
+            film_idx,
             film: self.index.lexical.film(film_idx)?,
             score: f64::from(scores.total[film_idx]),
             // A part of no weight was not computed.

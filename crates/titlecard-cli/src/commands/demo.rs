@@ -61,7 +61,7 @@ pub(crate) fn run(_: &Arguments, arguments: &SessionArguments) -> anyhow::Result
     session.say("6. search");
     for query in QUERIES {
         output::line(&format!("> {query}"))?;
-        search::show(query, &search::answer(&engine, query, 3)?, false)?;
+        search::show(query, &search::answer(&engine, query, 3)?, false, false)?;
         output::line("")?;
     }
     let folder = workspace.root().display();

@@ -7,9 +7,11 @@ mod eval;
 mod graph;
 mod index;
 mod prepare;
+mod rules;
 mod search;
 mod train;
 mod vectors;
+mod why;
 
 use crate::Outcome;
 use crate::session::SessionArguments;
@@ -21,7 +23,7 @@ pub(crate) enum Command {
     Demo(demo::Arguments),
     /// Read and clean a catalogue
     Prepare(prepare::Arguments),
-    /// Train word vectors, the text encoder, the title regressor, or the weights of the parts
+    /// Train word vectors, the text encoder, the title regressor, weights, or the rules that rank
     #[command(subcommand)]
     Train(train::Arguments),
     /// Convert, inspect and search files of word vectors
@@ -34,6 +36,11 @@ pub(crate) enum Command {
     Index(index::Arguments),
     /// Find films by a description
     Search(search::Arguments),
+    /// Say why one film of an answer stands above another
+    Why(why::Arguments),
+    /// Read, check and edit the rules that rank
+    #[command(subcommand)]
+    Rules(rules::Arguments),
     /// Measure how good the answers are
     Eval(eval::Arguments),
     /// Show all settings and where each value came from
@@ -52,6 +59,8 @@ pub(crate) fn run(command: Command, session: &SessionArguments) -> anyhow::Resul
         Command::Graph(arguments) => graph::run(arguments, session),
         Command::Index(arguments) => index::run(&arguments, session),
         Command::Search(arguments) => search::run(&arguments, session),
+        Command::Why(arguments) => why::run(&arguments, session),
+        Command::Rules(arguments) => rules::run(arguments, session),
         Command::Eval(arguments) => eval::run(&arguments, session),
         Command::Config(arguments) => config::run(&arguments, session),
         Command::Completions(arguments) => completions::run(&arguments),

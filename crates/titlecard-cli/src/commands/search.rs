@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Read, stdin};
 
 use serde::Serialize;
 use titlecard_engine::pipeline;
+use titlecard_engine::rank::reasons::{FilmReasons, RuleReason};
 use titlecard_engine::search::{Answer, Engine, Hit, SearchError};
 use titlecard_engine::text::is_stop_word;
 
@@ -26,6 +27,9 @@ pub(crate) struct Arguments {
     /// Every line of stdin is a query of its own
     #[arg(long)]
     lines: bool,
+    /// Say what was understood of the description, and every rule and score that put a film where it is
+    #[arg(long)]
+    explain: bool,
     /// One JSON object a hit
     #[arg(long)]
     json: bool,
@@ -51,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
         }
         match answer(&engine, query, usize::from(arguments.top)) {
             Ok(answer) => {
-                show(query, &answer, arguments.json)?;
+                show(query, &answer, arguments.json, arguments.explain)?;
                 outcome = Outcome::Done;
             }
             // Not an error of the program: the answer is "no film".
@@ -95,7 +99,7 @@ pub(crate) fn answer(engine: &Engine, query: &str, k: usize) -> Result<Answer, S
 }
 
 /// Prints an answer.
-pub(crate) fn show(query: &str, answer: &Answer, json: bool) -> anyhow::Result<()> {
+pub(crate) fn show(query: &str, answer: &Answer, json: bool, explain: bool) -> anyhow::Result<()> {
     if json {
         for hit in &answer.hits {
             output::json(&JsonHit { query, hit })?;
@@ -103,12 +107,21 @@ pub(crate) fn show(query: &str, answer: &Answer, json: bool) -> anyhow::Result<(
         return Ok(());
     }
     let mut text = String::new();
+    if let (true, Some(understood)) = (explain, &answer.understood) {
+        for line in understood.in_words(query) {
+            writeln!(text, "understood: {line}")?;
+        }
+    }
     for hit in &answer.hits {
         let year = hit.film.year.map_or(String::new(), |year| format!(" ({year})"));
         writeln!(text, "{:>3}. {}{year}", hit.rank, hit.film.title)?;
         let parts: Vec<String> =
             hit.parts.iter().map(|part| format!("{} {:.3}", part.name, part.contribution)).collect();
-        writeln!(text, "     score {:.3} = {}", hit.score, parts.join(" + "))?;
+        match &hit.reasons {
+            Some(reasons) if explain => all_reasons(&mut text, reasons)?,
+            Some(reasons) => main_reasons(&mut text, reasons)?,
+            None => writeln!(text, "     score {:.3} = {}", hit.score, parts.join(" + "))?,
+        }
         // The telling words, as the person wrote them; "the" and "a" add next to nothing.
         let mut words: Vec<&str> = Vec::new();
         let only_stop_words = hit.matches.iter().all(|found| is_stop_word(&found.word));
@@ -122,5 +135,53 @@ pub(crate) fn show(query: &str, answer: &Answer, json: bool) -> anyhow::Result<(
         }
     }
     output::text(&text)?;
+    Ok(())
+}
+
+/// Rules shown for a film unless all are asked for.
+const MAIN_RULES: usize = 3;
+
+/// The weightiest rules, the scores, and what the others add up to.
+fn main_reasons(text: &mut String, reasons: &FilmReasons) -> anyhow::Result<()> {
+    let (main, rest) = reasons.rules.split_at(MAIN_RULES.min(reasons.rules.len()));
+    let scores: f64 = reasons.scores.iter().map(|score| score.contribution).sum();
+    write!(text, "     score {:.3} = scores {scores:.3}", reasons.score)?;
+    for rule in main {
+        write!(text, " {:+.3} ({})", rule.weight, rule.text)?;
+    }
+    if !rest.is_empty() {
+        let weight: f64 = rest.iter().map(|rule| rule.weight).sum();
+        write!(text, " {weight:+.3} ({} more rules)", rest.len())?;
+    }
+    writeln!(text)?;
+    Ok(())
+}
+
+/// Every rule and score, with what it rests on.
+fn all_reasons(text: &mut String, reasons: &FilmReasons) -> anyhow::Result<()> {
+    writeln!(text, "     score {:.4}, the sum of", reasons.score)?;
+    for score in &reasons.scores {
+        writeln!(
+            text,
+            "       {:+.4}  {} {:.3} x {:.4}",
+            score.contribution, score.name, score.value, score.weight
+        )?;
+    }
+    for rule in &reasons.rules {
+        writeln!(text, "       {:+.4}  rule {}: {}", rule.weight, rule.rule, rule.text)?;
+        evidence(text, rule)?;
+    }
+    if reasons.bias != 0.0 {
+        writeln!(text, "       {:+.4}  constant", reasons.bias)?;
+    }
+    Ok(())
+}
+
+/// What a rule rests on, a line each.
+pub(super) fn evidence(text: &mut String, rule: &RuleReason) -> anyhow::Result<()> {
+    for found in &rule.evidence {
+        let said = if found.said.is_empty() { "the question".to_owned() } else { format!("\"{}\"", found.said) };
+        writeln!(text, "                 {}: {said} / {}", found.fact, found.film)?;
+    }
     Ok(())
 }

@@ -426,6 +426,17 @@ struct Proposal {
     terms: Vec<(usize, bool)>,
 }
 
+impl Proposal {
+    /// Holds where this one does not.
+    fn opposite(&self) -> Self {
+        let logic = match self.logic {
+            Logic::And => Logic::Or,
+            Logic::Or => Logic::And,
+        };
+        Self { logic, terms: self.terms.iter().map(|&(at, must_hold)| (at, !must_hold)).collect() }
+    }
+}
+
 fn single_literals(n_literals: usize) -> Vec<Proposal> {
     (0..n_literals).map(|at| Proposal { logic: Logic::And, terms: vec![(at, true)] }).collect()
 }
@@ -479,6 +490,11 @@ impl Columns {
         column
     }
 
+    fn holds_mostly(&self, proposal: &Proposal) -> bool {
+        let n_true: usize = self.truth(proposal).iter().map(|word| word.count_ones() as usize).sum();
+        2 * n_true > self.n_rows
+    }
+
     /// The `most` terms that together say most of what all of them say: one after the other, each the one
     /// after which fewest rows differ.
     fn shorten(&self, proposal: &Proposal, most: usize) -> Proposal {
@@ -514,7 +530,11 @@ fn tidy(proposals: &[Proposal], columns: &Columns, max_literals: usize) -> Vec<P
     let mut seen: HashMap<Vec<u64>, ()> = HashMap::new();
     let mut kept: Vec<Proposal> = Vec::new();
     for proposal in proposals.iter().filter(|proposal| !proposal.terms.is_empty()) {
-        let short = columns.shorten(proposal, max_literals);
+        let mut short = columns.shorten(proposal, max_literals);
+        // What holds for most pairs says the same as its opposite, which is the easier to read.
+        if columns.holds_mostly(&short) {
+            short = short.opposite();
+        }
         let truth = columns.truth(&short);
         let n_true = truth.iter().map(|word| word.count_ones() as usize).sum::<usize>();
         // Nothing is learned from a rule that holds nearly always or never.
@@ -558,6 +578,8 @@ struct Fit {
 
 /// Rules taken at a time, and steps of fitting after each handful.
 const HANDFUL: usize = 6;
+/// What every literal after the first takes from a rule's promise.
+const SHORTER: f64 = 0.8;
 const STEPS: usize = 40;
 const LAST_STEPS: usize = 250;
 
@@ -645,7 +667,8 @@ impl<'a> Problem<'a> {
     fn gains(&self, residuals: &[f32]) -> Vec<f64> {
         self.truths
             .par_iter()
-            .map(|truth| {
+            .zip(self.proposals)
+            .map(|(truth, proposal)| {
                 let (mut gradient, mut n_true) = (0.0_f64, 0_usize);
                 for (word, residuals) in truth.iter().zip(residuals.chunks(64)) {
                     let mut bits = *word;
@@ -658,7 +681,9 @@ impl<'a> Problem<'a> {
                 let share = n_true as f64 / residuals.len() as f64;
                 let spread = (share * (1.0 - share)).sqrt();
                 // A rule for a handful of pairs must not win by dividing through nearly nothing.
-                gradient.abs() / (spread + 0.02)
+                // Of two that promise the same the shorter is taken: it is easier to read, and less learned by heart.
+                let handicap = SHORTER.powi(proposal.terms.len() as i32 - 1);
+                handicap * gradient.abs() / (spread + 0.02)
             })
             .collect()
     }

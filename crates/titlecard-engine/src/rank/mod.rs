@@ -5,6 +5,7 @@
 //! channel has nothing to say (a query without any word of the title still gives every film a rank).
 
 pub mod learn;
+pub mod lint;
 pub mod literals;
 mod pool;
 pub mod ranker;

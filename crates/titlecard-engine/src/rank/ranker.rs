@@ -166,6 +166,26 @@ impl Ranker {
         }
     }
 
+    /// The list with another weight for one rule.
+    ///
+    /// # Errors
+    /// [`RankerError::Rules`] if the weight is not finite.
+    ///
+    /// # Panics
+    /// If there is no such rule.
+    pub fn with_weight(&self, rule: usize, weight: f64) -> Result<Self, RankerError> {
+        let list = &self.rules;
+        let mut rules = list.rules().to_vec();
+        rules[rule].weights = vec![weight];
+        Self::new(RuleList::new(
+            list.literals().to_vec(),
+            list.outputs().to_vec(),
+            list.bias().to_vec(),
+            rules,
+            list.linear().to_vec(),
+        )?)
+    }
+
     /// Literals of a rule, by number.
     pub fn literals_of_rule(&self, rule: usize) -> Vec<usize> {
         let terms = &self.rules.rules()[rule].terms;
