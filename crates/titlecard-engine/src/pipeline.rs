@@ -665,13 +665,23 @@ pub fn load_rules(workspace: &Workspace) -> Result<Option<Ranker>, PipelineError
 /// # Errors
 /// [`PipelineError`] naming the command that makes what is missing.
 pub fn open_engine(workspace: &Workspace, config: &Config) -> Result<Engine, PipelineError> {
-    let index = SearchIndex::open(&workspace.index(), false)?;
-    let engine = Engine::new(index, config.lexical, config.fusion);
-    if !workspace.graph().exists() {
-        return Ok(engine);
+    // The names of the graph are learned while the index is opened.
+    let (index, knowledge) = std::thread::scope(|scope| {
+        let has_graph = workspace.graph().exists();
+        let knowledge = scope.spawn(move || {
+            has_graph
+                .then(|| open_graph(workspace, None).map(|graph| Knowledge::new(graph, &config.search)))
+                .transpose()
+        });
+        (SearchIndex::open(&workspace.index(), false), knowledge.join())
+    });
+    let engine = Engine::new(index?, config.lexical, config.fusion);
+    let Some(knowledge) = knowledge.unwrap_or(Ok(None))? else { return Ok(engine) };
+    let (found, expected) = (knowledge.graph().n_films(), engine.index().n_films());
+    if found != expected {
+        return Err(GraphError::OtherCatalogue { path: workspace.graph(), found, expected }.into());
     }
-    let graph = open_graph(workspace, Some(engine.index().n_films()))?;
-    let engine = engine.with_knowledge(Knowledge::new(graph, &config.search));
+    let engine = engine.with_knowledge(knowledge);
     Ok(match load_rules(workspace)? {
         Some(ranker) => engine.with_ranker(ranker),
         None => engine,

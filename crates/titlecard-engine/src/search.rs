@@ -371,9 +371,12 @@ impl Engine {
                 *time = allowed.fit(self.index.facts.year(film_idx));
             }
         }
-        let parts = scores.parts.each_ref().map(Vec::as_slice);
-        for (film_idx, total) in scores.total.iter_mut().enumerate() {
-            *total = self.fusion.score(parts.map(|part| part[film_idx]));
+        // Part by part, in their order: the same sums as `FusionWeights::score`, read from memory once each.
+        scores.total.fill(0.0);
+        for (part, weight) in scores.parts.iter().zip(self.fusion.as_array()) {
+            if weight != 0.0 {
+                scores.total.iter_mut().zip(part).for_each(|(total, value)| *total += weight * value);
+            }
         }
         Ok(is_known)
     }
