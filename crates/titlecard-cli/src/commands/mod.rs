@@ -4,10 +4,12 @@ mod completions;
 mod config;
 mod demo;
 mod eval;
+mod find;
 mod graph;
 mod index;
 mod prepare;
 mod search;
+mod similar;
 mod train;
 mod vectors;
 
@@ -34,6 +36,10 @@ pub(crate) enum Command {
     Index(index::Arguments),
     /// Find films by a description
     Search(search::Arguments),
+    /// Find a film by its title, however it is typed
+    Find(find::Arguments),
+    /// Find films like a film
+    Similar(similar::Arguments),
     /// Measure how good the answers are
     Eval(eval::Arguments),
     /// Show all settings and where each value came from
@@ -52,6 +58,8 @@ pub(crate) fn run(command: Command, session: &SessionArguments) -> anyhow::Resul
         Command::Graph(arguments) => graph::run(arguments, session),
         Command::Index(arguments) => index::run(&arguments, session),
         Command::Search(arguments) => search::run(&arguments, session),
+        Command::Find(arguments) => find::run(&arguments, session),
+        Command::Similar(arguments) => similar::run(&arguments, session),
         Command::Eval(arguments) => eval::run(&arguments, session),
         Command::Config(arguments) => config::run(&arguments, session),
         Command::Completions(arguments) => completions::run(&arguments),
