@@ -48,11 +48,15 @@ const MAX_SHARED: usize = 4;
 
 pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::Result<Outcome> {
     let session = Session::open(session, ".", &[])?;
-    let index = SearchIndex::open(&session.workspace.index(), false)?;
-    let graph = pipeline::open_graph(&session.workspace, Some(index.n_films()))?;
+    let folder = session.workspace.index();
+    let index = folder.exists().then(|| SearchIndex::open(&folder, false)).transpose()?;
+    let graph = pipeline::open_graph(&session.workspace, index.as_ref().map(SearchIndex::n_films))?;
     let Some(film) = choose(&arguments.title, &graph, &session)? else { return Ok(Outcome::No) };
 
-    let films = SimilarFilms::new(&graph, Some(&index));
+    if index.is_none() {
+        session.say("there is no index, so texts are not compared; `titlecard index` makes one");
+    }
+    let films = SimilarFilms::new(&graph, index.as_ref());
     let found = films.most_like(film, usize::from(arguments.top), &SimilarWeights::default());
     if arguments.json {
         for similar in &found {
