@@ -3,7 +3,8 @@
 //!
 //! Every title is compared with the query; what makes that fast is a filter of 64 bits a title that says which
 //! letters it has, once or twice. Titles `d` edits apart differ in at most `d` of these bits on either side, so
-//! the filter leaves out no title that is near enough, and the few that pass are compared letter by letter. The
+//! the filter leaves out no title that is near enough, and the few that pass are compared letter by letter. A second
+//! such filter looks at the first letters alone. The
 //! table is made at opening: a pass over the titles costs less than reading a stored index would
 //! (`docs/results.md`).
 //!
@@ -32,7 +33,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Film;
-use crate::edits::{Edits, edits};
+use crate::edits::{Edits, MAX_LIMIT, edits};
 use crate::graph::{EntityId, Graph, Relation, entity_key};
 use crate::index::facts::Facts;
 
@@ -113,8 +114,9 @@ pub struct TitleIndex {
     starts: Vec<u32>,
     /// Letters in front of the title proper: an article and a space.
     articles: Vec<u8>,
-    /// Letters of the title without its article.
-    letters: Vec<u64>,
+    /// Letters of the title without its article: of its first [`FRONT_LETTERS`] and what slips may push in, and of
+    /// all.
+    letters: Vec<[u64; 2]>,
     /// The films of the titles behind the first `n_films`.
     others: Vec<OtherTitle>,
     popularity: Vec<f32>,
@@ -126,6 +128,8 @@ const ARTICLES: [&str; 25] = [
     "a", "an", "das", "de", "den", "der", "det", "die", "ein", "eine", "el", "en", "gli", "het", "i", "il", "l",
     "la", "las", "le", "les", "lo", "los", "the", "une",
 ];
+/// Letters at the front of a query that the front of a title must have.
+const FRONT_LETTERS: usize = 12;
 /// Shortest query that is looked for inside titles, in letters.
 const INSIDE_LETTERS: usize = 4;
 
@@ -169,7 +173,10 @@ impl TitleIndex {
         self.text.push_str(key);
         self.starts.push(self.text.len() as u32);
         self.articles.push(article as u8);
-        self.letters.push(letters_of(&key[article..]));
+        let proper = &key[article..];
+        let front = front_of(proper, FRONT_LETTERS + MAX_LIMIT);
+        let of_front = letters_of(front, 0);
+        self.letters.push([of_front, letters_of(&proper[front.len()..], of_front)]);
     }
 
     /// Number of titles.
@@ -186,7 +193,7 @@ impl TitleIndex {
     pub fn memory_bytes(&self) -> usize {
         self.text.capacity()
             + 4 * (self.starts.capacity() + self.popularity.capacity())
-            + 8 * self.letters.capacity()
+            + 16 * self.letters.capacity()
             + self.articles.capacity()
             + self.others.iter().map(|other| other.title.capacity() + size_of::<OtherTitle>()).sum::<usize>()
     }
@@ -242,11 +249,13 @@ impl TitleIndex {
             return fitting;
         }
         let mut buffer = Vec::new();
-        for (at, &letters) in self.letters.iter().enumerate() {
+        for (at, &[front, letters]) in self.letters.iter().enumerate() {
             // Letters of the query that the title lacks; an article may hold some of them.
             let article = usize::from(self.articles[at]);
             let lacking = (query.letters & !letters).count_ones() as usize;
-            if lacking > query.limit + if query.may_hold_article { article } else { 0 } {
+            let near_front = (query.front & !front).count_ones() as usize <= query.limit;
+            let near_article = article > 0 && query.may_hold_article && lacking <= query.limit + article;
+            if !near_article && lacking > 0 && !(near_front && lacking <= query.limit) {
                 continue;
             }
             let key = self.key(at);
@@ -255,12 +264,12 @@ impl TitleIndex {
             let same_article = key[..article] == *query.article;
             let whole = if same_article { Fit::Whole } else { Fit::Article };
             let proper = &key[article..];
-            if lacking <= query.limit && (is_near || lacking <= query.beginning_limit) {
+            if near_front && lacking <= query.limit && (is_near || lacking <= query.beginning_limit) {
                 let found = query.compare(proper, &mut buffer);
                 offer(&mut best, found.whole, query.limit, whole);
                 offer(&mut best, found.beginning, query.beginning_limit, Fit::Beginning);
             }
-            if article > 0 && query.may_hold_article && is_near {
+            if near_article && is_near {
                 // A slip in the article itself.
                 let found = query.compare(key, &mut buffer);
                 offer(&mut best, found.whole, query.limit, Fit::Whole);
@@ -285,7 +294,7 @@ impl TitleIndex {
             return fitting;
         }
         let mut buffer = Vec::new();
-        for (at, &letters) in self.letters.iter().enumerate() {
+        for (at, &[_, letters]) in self.letters.iter().enumerate() {
             if (query.letters & !letters).count_ones() as usize > query.beginning_limit {
                 continue;
             }
@@ -310,6 +319,8 @@ struct Query {
     /// The same as letters.
     wide: Vec<char>,
     n_letters: usize,
+    /// Letters of its front, and of all.
+    front: u64,
     letters: u64,
     /// Edits allowed to a whole title.
     limit: usize,
@@ -327,7 +338,8 @@ impl Query {
         let n_letters = wide.len();
         let first_word = proper.find(' ');
         Self {
-            letters: letters_of(proper),
+            front: letters_of(front_of(proper, FRONT_LETTERS), 0),
+            letters: letters_of(proper, 0),
             limit: match n_letters {
                 0..=2 => 0,
                 3..=4 => 1,
@@ -392,10 +404,20 @@ fn article_of(key: &str) -> usize {
     }
 }
 
-/// Which letters a text has: two bits each for a to z (one or more, two or more), six for digits, six for others.
-/// A letter more or less changes at most one bit.
-fn letters_of(text: &str) -> u64 {
-    let mut letters = 0_u64;
+/// The first `n` letters.
+fn front_of(text: &str, n: usize) -> &str {
+    let end = if text.is_ascii() {
+        text.len().min(n)
+    } else {
+        text.char_indices().nth(n).map_or(text.len(), |(end, _)| end)
+    };
+    &text[..end]
+}
+
+/// Which letters a text has, added to those `known`: two bits each for a to z (one or more, two or more), six for
+/// digits, six for others. A letter more or less changes at most one bit.
+fn letters_of(text: &str, known: u64) -> u64 {
+    let mut letters = known;
     for character in text.chars() {
         match character {
             'a'..='z' => {
@@ -521,7 +543,7 @@ mod tests {
         /// The filter of letters leaves out nothing: no title within the limit is missed.
         #[test]
         fn edits_change_few_bits(a in "[a-e0-2é ]{0,12}", b in "[a-e0-2é ]{0,12}") {
-            let (left, right) = (letters_of(&a), letters_of(&b));
+            let (left, right) = (letters_of(&a, 0), letters_of(&b, 0));
             let apart = strsim::osa_distance(&a, &b);
             prop_assert!((left & !right).count_ones() as usize <= apart);
             prop_assert!((right & !left).count_ones() as usize <= apart);

@@ -136,10 +136,10 @@ fn other_names_of_the_same_are_known() {
 #[test]
 fn unknown_values_are_errors_that_name_the_nearest() {
     let message = |query: &str| filtered(query).unwrap_err().to_string();
-    insta::assert_snapshot!(message("robots genre:horor"), @"");
-    insta::assert_snapshot!(message("director:\"Akira Kurosava\""), @"");
-    insta::assert_snapshot!(message("person:Kurosawa"), @"");
-    insta::assert_snapshot!(message("-keyword:qqqqqqqq"), @"");
+    insta::assert_snapshot!(message("robots genre:horor"), @"no genre of the catalogue is called `horor`; did you mean `Horror`?");
+    insta::assert_snapshot!(message("director:\"Akira Kurosava\""), @"no director of the catalogue is called `Akira Kurosava`; did you mean `Akira Kurosawa` or `Akira Takarada` or `Akira Terao`?");
+    insta::assert_snapshot!(message("person:Kurosawa"), @"no person of the catalogue is called `Kurosawa`; did you mean `Akira Kurosawa`?");
+    insta::assert_snapshot!(message("-keyword:qqqqqqqq"), @"no keyword of the catalogue is called `qqqqqqqq`; leave the filter out, or write the name in full");
     let error = filtered("robots genre:horor").unwrap_err();
     assert_eq!(error.span(), Some(Span::new(7, 18)));
 }
