@@ -50,7 +50,7 @@ pub struct SimilarWeights(pub [f32; N_PARTS]);
 impl Default for SimilarWeights {
     /// Set on tags people gave to films (`docs/results.md`).
     fn default() -> Self {
-        Self([1.0, 0.5, 0.4, 1.0, 0.3, 0.3, 0.1, 0.1, 1.0])
+        Self([2.0, 0.3, 0.1, 1.0, 0.5, 2.0, 0.1, 0.1, 1.0])
     }
 }
 
