@@ -60,7 +60,8 @@ fn titles(folder: &str) {
     let workspace = Workspace::new(folder);
     let graph = pipeline::open_graph(&workspace, None).unwrap();
     let facts = SearchIndex::open_facts(&workspace.index()).unwrap();
-    let opening = (0..5).map(|_| timed(|| TitleIndex::new(&graph, &[], Some(&facts))).1).fold(f64::MAX, f64::min);
+    let opening =
+        (0..5).map(|_| timed(|| TitleIndex::new(&graph, &[], Some(&facts))).1).fold(f64::MAX, f64::min);
     let index = pipeline::open_titles(&workspace, &graph).unwrap();
     println!(
         "{} titles, table made in {opening:.1} ms, {:.1} MB in memory",
@@ -204,7 +205,8 @@ fn similar(folder: &str, tags: &str, links: &str, tunes: bool) {
     let tagged = read_tags(&graph, tags, links);
     let films = SimilarFilms::new(&graph, Some(&index));
     let every = SimilarWeights([1.0; N_PARTS]);
-    let queries: Vec<u32> = tagged.iter().filter(|(_, tags)| tags.len() >= 3).map(|(&film, _)| film).collect();
+    let queries: Vec<u32> =
+        tagged.iter().filter(|(_, tags)| tags.len() >= 3).map(|(&film, _)| film).collect();
     let started = Instant::now();
     let judged: Vec<Judged> = queries
         .par_iter()
@@ -255,8 +257,12 @@ fn figures(judged: &[Judged], weights: &SimilarWeights) -> (f64, f64) {
     let sums = judged
         .par_iter()
         .map(|judged| {
-            let mut order: Vec<(f32, f64)> =
-                judged.values.iter().map(|&values| weights.score(values)).zip(judged.gains.iter().copied()).collect();
+            let mut order: Vec<(f32, f64)> = judged
+                .values
+                .iter()
+                .map(|&values| weights.score(values))
+                .zip(judged.gains.iter().copied())
+                .collect();
             order.sort_by(|a, b| b.0.total_cmp(&a.0));
             let (mut gain, mut precision, mut at) = (0.0, 0.0, 0);
             for tied in order.chunk_by(|a, b| a.0 == b.0) {

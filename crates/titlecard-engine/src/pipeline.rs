@@ -630,8 +630,11 @@ pub fn open_titles(workspace: &Workspace, graph: &Graph) -> Result<TitleIndex, P
     let path = workspace.other_titles();
     let others: Vec<OtherTitle> = if path.exists() {
         let command = "titlecard graph build";
-        serde_json::from_slice(&read_bytes(&path, command)?)
-            .map_err(|error| ArtifactError::Damaged { path, what: error.to_string(), command })?
+        serde_json::from_slice(&read_bytes(&path, command)?).map_err(|error| ArtifactError::Damaged {
+            path,
+            what: error.to_string(),
+            command,
+        })?
     } else {
         Vec::new()
     };

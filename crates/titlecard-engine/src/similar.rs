@@ -19,8 +19,8 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{EntityId, Graph, Kind, Relation};
-use crate::index::{Encoded, SearchIndex};
 use crate::index::vectors::VectorIndex;
+use crate::index::{Encoded, SearchIndex};
 use crate::rank::top_k;
 
 /// Number of parts.
@@ -249,7 +249,8 @@ impl<'a> SimilarFilms<'a> {
         if n > graph.n_films().div_ceil(WIDEST_KIND) {
             return Vec::new();
         }
-        let mut films: Vec<u32> = all().flat_map(|entity| graph.films_of(entity, Relation::Keyword)).collect();
+        let mut films: Vec<u32> =
+            all().flat_map(|entity| graph.films_of(entity, Relation::Keyword)).collect();
         films.sort_unstable();
         films.dedup();
         films

@@ -5,8 +5,7 @@
 //! letters it has, once or twice. Titles `d` edits apart differ in at most `d` of these bits on either side, so
 //! the filter leaves out no title that is near enough, and the few that pass are compared letter by letter. A second
 //! such filter looks at the first letters alone. The
-//! table is made at opening: a pass over the titles costs less than reading a stored index would
-//! (`docs/results.md`).
+//! table is made at opening, in one pass over the titles of the graph.
 //!
 //! ```
 //! # use titlecard_engine::{catalogue::Film, graph::{self, Graph, GraphConfig}, progress};
@@ -125,8 +124,8 @@ pub struct TitleIndex {
 
 /// Articles that begin titles, in the languages most titles have.
 const ARTICLES: [&str; 25] = [
-    "a", "an", "das", "de", "den", "der", "det", "die", "ein", "eine", "el", "en", "gli", "het", "i", "il", "l",
-    "la", "las", "le", "les", "lo", "los", "the", "une",
+    "a", "an", "das", "de", "den", "der", "det", "die", "ein", "eine", "el", "en", "gli", "het", "i", "il",
+    "l", "la", "las", "le", "les", "lo", "los", "the", "une",
 ];
 /// Letters at the front of a query that the front of a title must have.
 const FRONT_LETTERS: usize = 12;
@@ -488,7 +487,9 @@ mod tests {
             film("The Thing from Another World", 1951, 100),
             film("Fast & Furious", 2009, 300),
             film("Star Wars: Episode V - The Empire Strikes Back", 1980, 900),
-            Film { original_title: Some("千と千尋の神隠し".to_owned()), ..film("Spirited Away", 2001, 800) },
+            Film {
+                original_title: Some("千と千尋の神隠し".to_owned()), ..film("Spirited Away", 2001, 800)
+            },
             Film {
                 original_title: Some("Le Fabuleux Destin d'Amélie Poulain".to_owned()),
                 ..film("Amélie", 2001, 600)

@@ -15,7 +15,9 @@ use crate::{Outcome, output};
 ///
 /// Exit code 1 if nothing was found.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  titlecard find \"sevn samurai\"\n  titlecard find \"the thing (1982)\" --json")]
+#[command(
+    after_help = "Examples:\n  titlecard find \"sevn samurai\"\n  titlecard find \"the thing (1982)\" --json"
+)]
 pub(crate) struct Arguments {
     /// The title, or its beginning
     #[arg(value_name = "TITLE")]

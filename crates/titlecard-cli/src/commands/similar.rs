@@ -17,7 +17,9 @@ use crate::{Outcome, output};
 ///
 /// Exit code 1 if no film, or more than one, has the title.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  titlecard similar Alien\n  titlecard similar \"The Thing (1982)\" -k 10 --json")]
+#[command(
+    after_help = "Examples:\n  titlecard similar Alien\n  titlecard similar \"The Thing (1982)\" -k 10 --json"
+)]
 pub(crate) struct Arguments {
     /// Id in the catalogue, or title; a year in brackets chooses among films of one title
     #[arg(value_name = "TITLE")]
