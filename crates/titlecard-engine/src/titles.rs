@@ -4,8 +4,8 @@
 //! Every title is compared with the query; what makes that fast is a filter of 64 bits a title that says which
 //! letters it has, once or twice. Titles `d` edits apart differ in at most `d` of these bits on either side, so
 //! the filter leaves out no title that is near enough, and the few that pass are compared letter by letter. A second
-//! such filter looks at the first letters alone. The
-//! table is made at opening, in one pass over the titles of the graph.
+//! such filter looks at the first letters alone. The table is made at opening, in one pass over the titles of the
+//! graph.
 //!
 //! ```
 //! # use titlecard_engine::{catalogue::Film, graph::{self, Graph, GraphConfig}, progress};

@@ -26,6 +26,9 @@ const FILM_BYTES: usize = 8;
 
 impl Facts {
     /// The facts of `films`, without a file.
+    ///
+    /// # Panics
+    /// Never: what was written to memory is read back.
     pub fn of_films(films: &[Film]) -> Self {
         let mut bytes = Vec::new();
         Self::write(films, &mut bytes)
