@@ -11,6 +11,7 @@
 
 pub mod catalogue;
 pub mod text;
+mod edits;
 
 pub mod graph;
 pub mod query;
@@ -21,6 +22,9 @@ pub mod regressor;
 
 pub mod index;
 pub mod rank;
+pub mod filter;
+pub mod similar;
+pub mod titles;
 pub mod search;
 
 pub mod eval;

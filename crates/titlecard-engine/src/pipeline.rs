@@ -43,6 +43,7 @@ use crate::regressor::{Regressor, RegressorError, Trained, Trainer, TrainingSet}
 use crate::sample;
 use crate::search::Engine;
 use crate::text::Tokenizer;
+use crate::titles::{self, OtherTitle, TitleIndex};
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -177,6 +178,11 @@ impl Workspace {
     /// The knowledge graph.
     pub fn graph(&self) -> PathBuf {
         self.root.join("graph/graph.tcg")
+    }
+
+    /// Original titles that differ from the titles, as JSON.
+    pub fn other_titles(&self) -> PathBuf {
+        self.root.join("graph/other_titles.json")
     }
 
     /// What the graph came to, as JSON.
@@ -608,7 +614,33 @@ pub fn build_graph(
         .map_err(|error| ArtifactError::io("write", &path)(std::io::Error::other(error)))?;
     json.push(b'\n');
     write_bytes(&path, &json)?;
+    let path = workspace.other_titles();
+    let json = serde_json::to_vec(&titles::other_titles(films))
+        .map_err(|error| ArtifactError::io("write", &path)(std::io::Error::other(error)))?;
+    write_bytes(&path, &json)?;
     Ok(summary)
+}
+
+/// The titles of the catalogue, ready to be searched; `graph` is its graph. Original titles come from
+/// [`build_graph`], how well films are known from the index, if there is one.
+///
+/// # Errors
+/// [`PipelineError`] naming the command that remakes what is damaged.
+pub fn open_titles(workspace: &Workspace, graph: &Graph) -> Result<TitleIndex, PipelineError> {
+    let path = workspace.other_titles();
+    let others: Vec<OtherTitle> = if path.exists() {
+        let command = "titlecard graph build";
+        serde_json::from_slice(&read_bytes(&path, command)?).map_err(|error| ArtifactError::Damaged {
+            path,
+            what: error.to_string(),
+            command,
+        })?
+    } else {
+        Vec::new()
+    };
+    let folder = workspace.index();
+    let facts = if folder.exists() { Some(SearchIndex::open_facts(&folder)?) } else { None };
+    Ok(TitleIndex::new(graph, &others, facts.as_ref()))
 }
 
 /// Opens the knowledge graph of the working folder; `n_films` is the size of the catalogue or index it

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::catalogue::Film;
 use crate::embedding::Pooling;
+use crate::filter::FilmSet;
 use crate::index::lexical::{LexicalConfig, LexicalError, LexicalQuery, TermMatch};
 use crate::index::{Encoded, IndexError, SearchIndex};
 use crate::query::Understanding;
@@ -33,6 +34,15 @@ pub enum SearchError {
     /// The index cannot be opened.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// A filter written into the query cannot be read.
+    #[error(transparent)]
+    FilterForm(#[from] crate::query::FilterError),
+    /// A filter asks for something the catalogue does not know.
+    #[error(transparent)]
+    Filter(#[from] crate::filter::FilterError),
+    /// No film passes the filters.
+    #[error("no film passes the filters of the query; leave one out")]
+    NothingPasses,
     /// Stopped from outside.
     #[error(transparent)]
     Interrupted(#[from] crate::progress::Interrupted),
@@ -203,6 +213,7 @@ impl Engine {
             let words: Vec<&str> = terms.terms().iter().take(8).map(|term| term.word.as_str()).collect();
             return Err(SearchError::NoKnownWord { words: words.join(", ") });
         }
+        self.filter(understood.as_ref(), &mut scores)?;
         let terms = self.terms(query, understood.as_ref());
         let mut hits = Vec::with_capacity(k.min(self.index.n_films()));
         match (self.ranker(), self.knowledge(), &understood) {
@@ -221,13 +232,34 @@ impl Engine {
                 }
             }
             _ => {
-                for film_idx in top_k(&scores.total, k) {
+                let passes = |film_idx: &usize| scores.total[*film_idx] > f32::NEG_INFINITY;
+                for film_idx in top_k(&scores.total, k).into_iter().filter(passes) {
                     hits.push(self.hit(hits.len(), film_idx, &scores, &terms)?);
                 }
             }
         }
         let latency_ms = milliseconds(started.elapsed());
         Ok(Answer { hits, understood, n_films: self.index.n_films(), latency_ms })
+    }
+
+    /// Takes films that do not pass the filters of a question out of the ranking.
+    fn filter(&self, understood: Option<&Understanding>, scores: &mut Scores) -> Result<(), SearchError> {
+        let (Some(understood), Some(knowledge)) = (understood, self.knowledge()) else { return Ok(()) };
+        if let Some(error) = understood.filter_errors.first() {
+            return Err(error.clone().into());
+        }
+        let Some(passing) = FilmSet::of(&understood.filters, knowledge.graph(), &self.index.facts)? else {
+            return Ok(());
+        };
+        if passing.is_empty() {
+            return Err(SearchError::NothingPasses);
+        }
+        for (film, total) in scores.total.iter_mut().enumerate() {
+            if !passing.contains(film as u32) {
+                *total = f32::NEG_INFINITY;
+            }
+        }
+        Ok(())
     }
 
     /// A hit by the first stage.
@@ -269,7 +301,12 @@ impl Engine {
     pub fn compare(&self, query: &str, a: usize, b: usize) -> Result<Option<Comparison>, SearchError> {
         let (Some(ranker), Some(knowledge)) = (self.ranker(), self.knowledge()) else { return Ok(None) };
         let mut scores = Scores::default();
-        let (pool, understood) = self.pool(query, self.index.encoded.as_ref(), &mut scores)?;
+        let understood = knowledge.understand(query);
+        let wanted = self.fusion.as_array().map(|weight| weight > 0.0);
+        let encoded = self.index.encoded.as_ref();
+        self.score_parts(query, Some(&understood), wanted, encoded, &mut scores)?;
+        self.filter(Some(&understood), &mut scores)?;
+        let pool = Pool::new(query, &understood, &scores, &self.index, encoded, knowledge, self.pool_size);
         let row = |film: usize| pool.films.iter().position(|&other| other as usize == film);
         let (Some(row_a), Some(row_b)) = (row(a), row(b)) else { return Ok(None) };
         let context =

@@ -4,11 +4,13 @@ mod completions;
 mod config;
 mod demo;
 mod eval;
+mod find;
 mod graph;
 mod index;
 mod prepare;
 mod rules;
 mod search;
+mod similar;
 mod train;
 mod vectors;
 mod why;
@@ -41,6 +43,10 @@ pub(crate) enum Command {
     /// Read, check and edit the rules that rank
     #[command(subcommand)]
     Rules(rules::Arguments),
+    /// Find a film by its title, however it is typed
+    Find(find::Arguments),
+    /// Find films like a film
+    Similar(similar::Arguments),
     /// Measure how good the answers are
     Eval(eval::Arguments),
     /// Show all settings and where each value came from
@@ -61,6 +67,8 @@ pub(crate) fn run(command: Command, session: &SessionArguments) -> anyhow::Resul
         Command::Search(arguments) => search::run(&arguments, session),
         Command::Why(arguments) => why::run(&arguments, session),
         Command::Rules(arguments) => rules::run(arguments, session),
+        Command::Find(arguments) => find::run(&arguments, session),
+        Command::Similar(arguments) => similar::run(&arguments, session),
         Command::Eval(arguments) => eval::run(&arguments, session),
         Command::Config(arguments) => config::run(&arguments, session),
         Command::Completions(arguments) => completions::run(&arguments),

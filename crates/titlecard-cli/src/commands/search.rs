@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
                 outcome = Outcome::Done;
             }
             // Not an error of the program: the answer is "no film".
-            Err(error @ (SearchError::NoKnownWord { .. } | SearchError::EmptyQuery)) => {
+            Err(error @ (SearchError::NoKnownWord { .. } | SearchError::EmptyQuery | SearchError::NothingPasses)) => {
                 session.say(&error.to_string());
             }
             Err(error) => return Err(error.into()),

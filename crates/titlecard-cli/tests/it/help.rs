@@ -26,6 +26,8 @@ fn help_pages_are_these() {
         "graph export",
         "index",
         "search",
+        "find",
+        "similar",
         "eval",
         "config",
         "completions",

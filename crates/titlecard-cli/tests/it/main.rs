@@ -9,6 +9,7 @@ mod graph;
 mod help;
 mod interrupt;
 mod layers;
+mod look_up;
 mod vectors;
 
 use std::io::Write;

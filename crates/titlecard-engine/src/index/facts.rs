@@ -25,6 +25,18 @@ const BRIEF_WORDS: usize = 20;
 const FILM_BYTES: usize = 8;
 
 impl Facts {
+    /// The facts of `films`, without a file.
+    ///
+    /// # Panics
+    /// Never: what was written to memory is read back.
+    pub fn of_films(films: &[Film]) -> Self {
+        let mut bytes = Vec::new();
+        Self::write(films, &mut bytes)
+            .ok()
+            .and_then(|()| Self::read(&bytes))
+            .expect("writing to memory does not fail, and what was written is read")
+    }
+
     /// Writes the facts of `films`.
     ///
     /// Layout, little endian: `TCFF`, version u32, number of films u64; for every film its year i16 (0 if

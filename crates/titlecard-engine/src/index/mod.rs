@@ -142,6 +142,14 @@ impl Encoded {
         vector
     }
 
+    /// Vector of the record of one film, `[dim]`, as it is stored.
+    ///
+    /// # Panics
+    /// If there is no such film.
+    pub fn record(&self, film: usize) -> Vec<f32> {
+        self.records.row(film)
+    }
+
     /// Cosine of a rounded question with the record of one film.
     pub fn with_record(&self, question: &RoundedQuery, film: usize) -> f32 {
         self.records.cosine_of(question, film)
@@ -334,6 +342,19 @@ impl SearchIndex {
         }
         let embedder = Embedder::from_parts(Arc::new(words), word_tokenizer(&config), sif);
         Ok(Self { lexical, tag_vectors, title_vectors, embedder, regressor, encoded, facts, manifest })
+    }
+
+    /// Year and votes of the films of the current generation in `folder`, without opening the rest.
+    ///
+    /// # Errors
+    /// [`IndexError`] as for [`SearchIndex::open`].
+    pub fn open_facts(folder: &Path) -> Result<Facts, IndexError> {
+        let manifest = Manifest::read(&folder.join(MANIFEST))?;
+        let path = folder.join(&manifest.generation).join(FACTS);
+        Facts::read(&read_bytes(&path, COMMAND)?).ok_or_else(|| IndexError::Inconsistent {
+            folder: folder.to_owned(),
+            what: format!("`{FACTS}` is damaged"),
+        })
     }
 
     /// Number of films.

@@ -194,6 +194,18 @@ impl RoundedQuery {
 }
 
 impl VectorIndex {
+    /// One row as it is stored: `scale · component`, `[dim]`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, row: usize) -> Vec<f32> {
+        let scales = self.bytes[HEADER_BYTES..HEADER_BYTES + 4 * self.n_rows].as_chunks::<4>().0;
+        let components: &[i8] = bytemuck::cast_slice(&self.bytes[HEADER_BYTES + 4 * self.n_rows..]);
+        let scale = f32::from_le_bytes(scales[row]);
+        let components = &components[row * self.dim..(row + 1) * self.dim];
+        components.iter().map(|&component| f32::from(component) * scale).collect()
+    }
+
     /// Cosine of a query with one row: what [`VectorIndex::cosine_all`] says of it.
     ///
     /// # Panics

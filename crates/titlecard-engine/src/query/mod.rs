@@ -42,6 +42,7 @@ use words::{Class, Cue, Phrases, Words};
 pub use dates::{DateKind, DateRange};
 pub use filters::{Condition, Field, FilterError, Filters, YearRange, parse_filters};
 pub use lexicon::Lexicon;
+pub use words::listed_names;
 
 /// Bytes `start..end` of the text; both lie on character boundaries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, PartialOrd, Ord, Serialize)]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use crate::graph::Kind;
 use crate::text::{Tokenizer, TokenizerConfig};
 
 use super::Span;
@@ -304,6 +305,29 @@ impl Phrases {
 /// The cues of one class.
 pub(super) fn of_class(cues: &[Cue], class: Class) -> impl Iterator<Item = &Cue> + Clone {
     cues.iter().filter(move |cue| cue.class == class)
+}
+
+/// What `value` means by our lists of genres, countries and languages: for each meaning, the names under which a
+/// catalogue may have it, the likeliest first. "USA" is `[["United States", "united states of america", …]]`, a
+/// "rom com" both a comedy and a romance.
+pub fn listed_names(kind: Kind, value: &str) -> Vec<Vec<String>> {
+    let classes: &[Class] = match kind {
+        Kind::Genre => &[Class::Genre, Class::GenreNearFilm],
+        Kind::Country => &[Class::Country, Class::Demonym],
+        Kind::Language => &[Class::Language],
+        _ => &[],
+    };
+    let phrases = Phrases::shared();
+    let words = Words::cut(value, &[]);
+    let mut names: Vec<Vec<String>> = Vec::new();
+    for cue in phrases.find(&words) {
+        let is_all = cue.first == 0 && cue.end == words.len() && classes.contains(&cue.class);
+        if is_all && !names.iter().any(|known| known[0] == cue.value) {
+            let aliases = phrases.aliases.get(cue.value).into_iter().flatten().cloned();
+            names.push(std::iter::once(cue.value.to_owned()).chain(aliases).collect());
+        }
+    }
+    names
 }
 
 #[cfg(test)]

@@ -96,14 +96,19 @@ impl Pool {
         size: usize,
     ) -> Self {
         let question = QuestionFacts::new(understood, &knowledge.graph);
-        let mut films: Vec<u32> = top_k(&scores.total, size).into_iter().map(|film| film as u32).collect();
+        // Films that do not pass the filters of the question have no score.
+        let passes = |film: &u32| scores.total[*film as usize] > f32::NEG_INFINITY;
+        let best = top_k(&scores.total, size).into_iter().map(|film| film as u32);
+        let mut films: Vec<u32> = best.filter(passes).collect();
         // Films that are named come in, however they score; few are.
         let mut named: Vec<u32> =
             question.films().filter(|(_, is_meant)| *is_meant).map(|(film, _)| film).collect();
         named.sort_unstable();
-        for film in named.into_iter().take(size / 10) {
+        for film in named.into_iter().filter(passes).take(size / 10) {
             if !films.contains(&film) {
-                films.pop();
+                if films.len() == size {
+                    films.pop();
+                }
                 films.insert(0, film);
             }
         }
