@@ -19,7 +19,9 @@ use titlecard_engine::rank::training::{List, read_lists};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [train, dev, out, runs @ ..] = &arguments[..] else { return Err("see the head of this example".into()) };
+    let [train, dev, out, runs @ ..] = &arguments[..] else {
+        return Err("see the head of this example".into());
+    };
     let mut train = read_lists(Path::new(train))?;
     let dev = match dev.strip_prefix("inner:") {
         // Every so many questions of the training lists, to choose settings by.

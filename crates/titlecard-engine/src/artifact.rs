@@ -307,7 +307,10 @@ mod tests {
         let path = folder.path().join("manifest.json");
         write_bytes(&path, br#"{"format":"titlecard-index","format_version":99}"#).unwrap();
         let error = Manifest::read(&path).unwrap_err();
-        assert!(matches!(error, ArtifactError::Version { found: 99, expected: Manifest::VERSION, .. }), "{error}");
+        assert!(
+            matches!(error, ArtifactError::Version { found: 99, expected: Manifest::VERSION, .. }),
+            "{error}"
+        );
         write_bytes(&path, br#"{"format":"other","format_version":1}"#).unwrap();
         assert!(matches!(Manifest::read(&path), Err(ArtifactError::Damaged { .. })));
         write_bytes(&path, b"not json").unwrap();

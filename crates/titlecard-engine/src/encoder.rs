@@ -55,7 +55,15 @@ impl Default for EncoderSettings {
             dropout: 0.5,
             ..EncoderConfig::default()
         };
-        Self { training, n_buckets: 1 << 16, question_copies: 4, rounds: 1, texts: None, start: None, folds: 0 }
+        Self {
+            training,
+            n_buckets: 1 << 16,
+            question_copies: 4,
+            rounds: 1,
+            texts: None,
+            start: None,
+            folds: 0,
+        }
     }
 }
 
@@ -178,7 +186,8 @@ impl Material<'_> {
             in_train.iter().enumerate().map(|(at, film)| (film.id.as_str(), at as u32)).collect();
 
         let mut pairs = Vec::new();
-        let mut add = |query: TokenBag, document: u32| pairs.push(Pair { query, document, negatives: Vec::new() });
+        let mut add =
+            |query: TokenBag, document: u32| pairs.push(Pair { query, document, negatives: Vec::new() });
         let mut n_questions = 0;
         for query in *queries {
             let usable = query.split.is_none_or(|split| split == Split::Train);
@@ -260,7 +269,9 @@ pub(crate) fn passages(plot: &str) -> Vec<&str> {
         return Vec::new();
     }
     let pieces = pieces(plot, MOST);
-    std::iter::once(plot).chain(pieces.into_iter().filter(|piece| piece.len() + PIECE_BYTES.0 < plot.len())).collect()
+    std::iter::once(plot)
+        .chain(pieces.into_iter().filter(|piece| piece.len() + PIECE_BYTES.0 < plot.len()))
+        .collect()
 }
 
 /// At most `most` pieces of a text, evenly spread, each of whole words; none of a text too short for one.

@@ -10,8 +10,8 @@
 //! every setting. The library never prints: long steps report through [`progress`].
 
 pub mod catalogue;
-pub mod text;
 mod edits;
+pub mod text;
 
 pub mod graph;
 pub mod query;
@@ -20,12 +20,12 @@ pub mod embedding;
 pub mod encoder;
 pub mod regressor;
 
+pub mod filter;
 pub mod index;
 pub mod rank;
-pub mod filter;
+pub mod search;
 pub mod similar;
 pub mod titles;
-pub mod search;
 
 pub mod eval;
 

@@ -34,11 +34,11 @@ use crate::embedding::{Embedder, EmbeddingError};
 use crate::eval::tasks::{EvalError, NamedRegressor, Tuned};
 use crate::graph::{self, Graph, GraphError, GraphSummary};
 use crate::index::{Encoded, IndexError, SearchIndex, word_tokenizer};
+use crate::progress::{Interrupted, Progress, Report, tell};
 use crate::rank::learn::{LearnError, Learned};
 use crate::rank::ranker::{Ranker, RankerError};
 use crate::rank::training::List;
 use crate::rank::{self, Knowledge};
-use crate::progress::{Interrupted, Progress, Report, tell};
 use crate::regressor::{Regressor, RegressorError, Trained, Trainer, TrainingSet};
 use crate::sample;
 use crate::search::Engine;
@@ -669,10 +669,11 @@ pub fn train_ranker(
     lists: &[List],
     report: &mut Report<'_>,
 ) -> Result<Learned, PipelineError> {
-    let learned = rank::learn::learn(lists, &config.ranker, config.run.seed, report).map_err(|error| match error {
-        LearnError::Interrupted(stopped) => PipelineError::Interrupted(stopped),
-        error => error.into(),
-    })?;
+    let learned =
+        rank::learn::learn(lists, &config.ranker, config.run.seed, report).map_err(|error| match error {
+            LearnError::Interrupted(stopped) => PipelineError::Interrupted(stopped),
+            error => error.into(),
+        })?;
     write_bytes(&workspace.rules(), learned.ranker.rules().to_json().as_bytes())?;
     Ok(learned)
 }

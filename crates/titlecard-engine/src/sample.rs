@@ -20,6 +20,9 @@ const QUERIES: &[u8] = include_bytes!("../../../data/sample/queries.jsonl.zst");
 /// Word vectors, 8 bits a component.
 const VECTORS: &[u8] = include_bytes!("../../../data/sample/vectors.tcwv");
 
+/// The rules that rank the sample, learned from its training queries (`data/sample/README.md`).
+pub const RULES: &str = include_str!("../../../data/sample/rules.json");
+
 /// Reads the sample catalogue like any other.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use crate::index::{Encoded, IndexError, SearchIndex};
 use crate::query::Understanding;
 use crate::rank::ranker::Ranker;
 use crate::rank::reasons::{Comparison, Context, FilmReasons};
-use crate::rank::{AllowedYears, FusionWeights, Knowledge, N_PARTS, Pool, PARTS, normalise_lexical, top_k};
+use crate::rank::{AllowedYears, FusionWeights, Knowledge, N_PARTS, PARTS, Pool, normalise_lexical, top_k};
 
 /// Why a search has no answer.
 #[derive(Debug, thiserror::Error)]

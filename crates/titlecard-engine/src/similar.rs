@@ -287,7 +287,7 @@ impl<'a> SimilarFilms<'a> {
                 shared.push(Shared { name: name(kind), n_films, kinds: Some([name(entity), name(their)]) });
             }
         }
-        shared.sort_by(|a, b| (a.kinds.is_some(), a.n_films).cmp(&(b.kinds.is_some(), b.n_films)));
+        shared.sort_by_key(|a| (a.kinds.is_some(), a.n_films));
         shared.dedup();
         shared
     }

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
+use titlecard_engine::artifact::write_bytes;
 use titlecard_engine::pipeline::{self, DEFAULT_REGRESSOR};
+use titlecard_engine::sample;
 
 use super::{eval, search, train};
 use crate::session::{Session, SessionArguments};
@@ -47,12 +49,16 @@ pub(crate) fn run(_: &Arguments, arguments: &SessionArguments) -> anyhow::Result
         train::train_regressor(&session, films, preset.name(), false)?;
     }
 
-    session.say("3. index: text, film vectors, title vectors");
+    session.say("3. graph and index: what is known of the films, text, film vectors, title vectors");
+    session.with_progress(|progress| pipeline::build_graph(&workspace, &session.config, films, progress))?;
     session.with_progress(|progress| pipeline::build_index(&workspace, &session.config, films, progress))?;
 
-    session.say("4. tune: the weights of the parts, on the training queries");
+    session.say(
+        "4. tune: the weights of the first stage, on the training queries; take the rules inside the program",
+    );
     train::tune_fusion(&session, &[])?;
     session = session.reread(arguments)?;
+    write_bytes(&workspace.rules(), sample::RULES.as_bytes())?;
 
     session.say("5. evaluate: films and queries held out");
     let engine = pipeline::open_engine(&workspace, &session.config)?;

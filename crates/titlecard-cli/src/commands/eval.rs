@@ -179,7 +179,8 @@ fn known_item(
     regressors.retain(|named| {
         named.name != DEFAULT_REGRESSOR && named.regressor.dim() == engine.index().embedder.dim()
     });
-    let task = KnownItem { engine, films, regressors: &regressors, folds: &[], seed: session.config.run.seed };
+    let task =
+        KnownItem { engine, films, regressors: &regressors, folds: &[], seed: session.config.run.seed };
     let kept: Vec<Query> = queries.iter().filter(|query| part.keeps(query.split)).cloned().collect();
     let asked = task.select(&kept, None);
     Ok(session.with_progress(|progress| task.run(&asked, part.name(), progress))?)

@@ -253,9 +253,12 @@ fn shown(value: Option<&Value>, prefixes: &[(String, String)]) -> String {
 /// A line of RFC 4180.
 fn csv_line<'a>(cells: impl Iterator<Item = &'a str>) -> String {
     let cells: Vec<String> = cells
-        .map(|cell| match cell.contains(['"', ',', '\n', '\r']) {
-            true => format!("\"{}\"", cell.replace('"', "\"\"")),
-            false => cell.to_owned(),
+        .map(|cell| {
+            if cell.contains(['"', ',', '\n', '\r']) {
+                format!("\"{}\"", cell.replace('"', "\"\""))
+            } else {
+                cell.to_owned()
+            }
         })
         .collect();
     cells.join(",") + "\r\n"

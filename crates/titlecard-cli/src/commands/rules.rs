@@ -95,7 +95,8 @@ fn list(session: &Session, arguments: &ListArguments) -> anyhow::Result<Outcome>
     }
     let mut text = String::new();
     for (at, rule) in ranker.rules().rules().iter().enumerate() {
-        let support = rule.support.map_or(String::new(), |share| format!("  ({:.1} % of pairs)", 100.0 * share));
+        let support =
+            rule.support.map_or(String::new(), |share| format!("  ({:.1} % of pairs)", 100.0 * share));
         writeln!(text, "{:>3}. {:>+8.3}  {}{support}", at + 1, rule.weights[0], ranker.rules().text(at))?;
     }
     for term in ranker.rules().linear() {
@@ -122,7 +123,11 @@ fn show(session: &Session, arguments: &ShowArguments) -> anyhow::Result<Outcome>
         writeln!(text, "  - {line}")?;
     }
     if let Some(support) = rule.support {
-        writeln!(text, "  it holds for {:.2} % of the question-film pairs it was learned from", 100.0 * support)?;
+        writeln!(
+            text,
+            "  it holds for {:.2} % of the question-film pairs it was learned from",
+            100.0 * support
+        )?;
     }
     output::text(&text)?;
     Ok(Outcome::Done)

@@ -59,7 +59,11 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
                 outcome = Outcome::Done;
             }
             // Not an error of the program: the answer is "no film".
-            Err(error @ (SearchError::NoKnownWord { .. } | SearchError::EmptyQuery | SearchError::NothingPasses)) => {
+            Err(
+                error @ (SearchError::NoKnownWord { .. }
+                | SearchError::EmptyQuery
+                | SearchError::NothingPasses),
+            ) => {
                 session.say(&error.to_string());
             }
             Err(error) => return Err(error.into()),
@@ -180,7 +184,8 @@ fn all_reasons(text: &mut String, reasons: &FilmReasons) -> anyhow::Result<()> {
 /// What a rule rests on, a line each.
 pub(super) fn evidence(text: &mut String, rule: &RuleReason) -> anyhow::Result<()> {
     for found in &rule.evidence {
-        let said = if found.said.is_empty() { "the question".to_owned() } else { format!("\"{}\"", found.said) };
+        let said =
+            if found.said.is_empty() { "the question".to_owned() } else { format!("\"{}\"", found.said) };
         writeln!(text, "                 {}: {said} / {}", found.fact, found.film)?;
     }
     Ok(())

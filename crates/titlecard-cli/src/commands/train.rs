@@ -8,8 +8,8 @@ use titlecard_engine::config::VectorMode;
 use titlecard_engine::embedding::Pooling;
 use titlecard_engine::eval::queries::read_queries;
 use titlecard_engine::eval::tasks::KnownItem;
-use titlecard_engine::rank::training::{Sampling, build_lists, write_lists};
 use titlecard_engine::pipeline::{self, DEFAULT_REGRESSOR};
+use titlecard_engine::rank::training::{Sampling, build_lists, write_lists};
 use titlecard_engine::regressor::RegressorConfig;
 use titlecard_engine::sample;
 
@@ -333,16 +333,20 @@ fn ranker(arguments: &RankerArguments, session: &SessionArguments) -> anyhow::Re
     let is_training = queries.iter().all(|query| query.split.is_none_or(|split| split == Split::Train));
     let wanted = task.wanted(&asked, is_training);
     let config = &session.config.ranker;
-    let sampling =
-        is_training.then_some(Sampling { best: config.best, random: config.random, seed: session.config.run.seed });
+    let sampling = is_training.then_some(Sampling {
+        best: config.best,
+        random: config.random,
+        seed: session.config.run.seed,
+    });
     let lists = session.with_progress(|progress| build_lists(&engine, &wanted, sampling, progress))?;
     if let Some(folder) = &arguments.dump {
         write_lists(folder, &lists)?;
         session.say(&format!("{} lists: `{}`", lists.len(), folder.display()));
         return Ok(Outcome::Done);
     }
-    let learned = session
-        .with_progress(|progress| pipeline::train_ranker(&session.workspace, &session.config, &lists, progress))?;
+    let learned = session.with_progress(|progress| {
+        pipeline::train_ranker(&session.workspace, &session.config, &lists, progress)
+    })?;
     let rules = learned.ranker.rules();
     session.say(&format!(
         "{} rules of {} literals in all, chosen of {} proposals ({} by networks), from {} questions: `{}`",

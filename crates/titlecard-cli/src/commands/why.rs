@@ -62,8 +62,18 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
         b.score,
         comparison.difference
     );
-    rules(&mut text, &format!("only {} has, and what that adds to the difference", a.film.title), &comparison.only_first, 1.0)?;
-    rules(&mut text, &format!("only {} has, and what that adds to the difference", b.film.title), &comparison.only_second, -1.0)?;
+    rules(
+        &mut text,
+        &format!("only {} has, and what that adds to the difference", a.film.title),
+        &comparison.only_first,
+        1.0,
+    )?;
+    rules(
+        &mut text,
+        &format!("only {} has, and what that adds to the difference", b.film.title),
+        &comparison.only_second,
+        -1.0,
+    )?;
     if !comparison.scores.is_empty() {
         text.push_str("scores that differ\n");
     }
@@ -81,7 +91,11 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
             writeln!(
                 text,
                 "  {} would have {:.4} instead of {:.4}, place {} instead of {}",
-                film.film.title, change.score_after, change.score_before, change.place_after, change.place_before
+                film.film.title,
+                change.score_after,
+                change.score_before,
+                change.place_after,
+                change.place_before
             )?;
         }
         None => text.push_str("no change of up to three facts would turn them round\n"),

@@ -196,9 +196,8 @@ fn check<'a>(name: &str, columns: impl Iterator<Item = &'a str>) -> Result<(), C
     const WANTED: [&str; 7] =
         ["plot", "votes", "vote_count", "sources", "original_language", "languages", "year"];
     let columns: Vec<&str> = columns.collect();
-    let refuse = |what| {
-        Err(CatalogueError::NothingToJoin { name: name.to_owned(), what, found: columns.join(", ") })
-    };
+    let refuse =
+        |what| Err(CatalogueError::NothingToJoin { name: name.to_owned(), what, found: columns.join(", ") });
     if !columns.iter().any(|column| IDS.contains(column) || *column == PAGE) {
         return refuse("no column says which film a row is about");
     }

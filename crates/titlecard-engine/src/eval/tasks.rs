@@ -15,9 +15,9 @@ use super::queries::Query;
 use super::report::{EvalReport, MethodRow};
 use crate::catalogue::{Film, Split, SplitConfig, split_of};
 use crate::embedding::{Embedder, Pooling, normalise_rows};
+use crate::index::Encoded;
 use crate::index::lexical::{FIELDS, FieldWeights, LexicalConfig, LexicalError, LexicalIndex};
 use crate::progress::{Interrupted, Report, tell};
-use crate::index::Encoded;
 use crate::rank::training::Wanted;
 use crate::rank::{Candidates, FusionWeights, N_PARTS, PARTS, normalise_lexical, tune_weights};
 use crate::regressor::{Metric, Regressor};
@@ -489,37 +489,8 @@ impl KnownItem<'_> {
             rows.push(MethodRow::new(&format!("regression, {}", named.name), &ranks, ms));
         }
 
-        // As served: one query after the other, all stages, so the times are those a user sees.
-        let mut scores = Scores::default();
-        let mut ranks: [Vec<f64>; N_PARTS + 1] = Default::default();
+        let Served { ranks, rule_ranks, rule_ms, mut latency_ms } = self.as_served(&texts, sought, report)?;
         let is_shown = self.shown();
-        let (mut rule_ranks, mut rule_ms) = (Vec::new(), Vec::new());
-        let mut latency_ms = Vec::with_capacity(texts.len());
-        for (at, text) in texts.iter().enumerate() {
-            if at % 16 == 0 {
-                tell(report, "ranking", at, texts.len(), "")?;
-            }
-            let started = Instant::now();
-            self.engine.score_all(text, &mut scores)?;
-            latency_ms.push(milliseconds(started.elapsed()));
-            ranks[N_PARTS].push(mean_rank(&scores.total, sought[at]));
-            if let Some(ranker) = self.engine.ranker() {
-                let started = Instant::now();
-                let (pool, _) = self.engine.pool(text, index.encoded.as_ref(), &mut scores)?;
-                let values = ranker.scores(&pool);
-                rule_ranks.push(pool.rank_of(&values, sought[at]).unwrap_or_else(|| {
-                    // Behind the pool, the order is that of the first stage.
-                    mean_rank(&scores.total, sought[at]).max(pool.films.len() as f64 + 1.0)
-                }));
-                rule_ms.push(milliseconds(started.elapsed()));
-            }
-            // Also the parts that have no weight.
-            let understood = self.engine.understand(text);
-            self.engine.score_parts(text, understood.as_ref(), is_shown, index.encoded.as_ref(), &mut scores)?;
-            for part in (0..N_PARTS).filter(|&part| is_shown[part]) {
-                ranks[part].push(mean_rank(&scores.parts[part], sought[at]));
-            }
-        }
         let mean_ms = latency_ms.iter().sum::<f64>() / latency_ms.len() as f64;
         let names =
             ["BM25", "BM25, plots", "encoder", "encoder, plots", "word vectors, SIF", "regression, default"];
@@ -570,6 +541,53 @@ impl KnownItem<'_> {
             ],
             methods: rows,
         })
+    }
+
+    /// Asks one query after the other through all stages, so the times are those a user sees.
+    fn as_served(
+        &self,
+        texts: &[&str],
+        sought: &[usize],
+        report: &mut Report<'_>,
+    ) -> Result<Served, EvalError> {
+        let index = self.engine.index();
+        let mut scores = Scores::default();
+        let mut ranks: [Vec<f64>; N_PARTS + 1] = Default::default();
+        let is_shown = self.shown();
+        let (mut rule_ranks, mut rule_ms) = (Vec::new(), Vec::new());
+        let mut latency_ms = Vec::with_capacity(texts.len());
+        for (at, text) in texts.iter().enumerate() {
+            if at % 16 == 0 {
+                tell(report, "ranking", at, texts.len(), "")?;
+            }
+            let started = Instant::now();
+            self.engine.score_all(text, &mut scores)?;
+            latency_ms.push(milliseconds(started.elapsed()));
+            ranks[N_PARTS].push(mean_rank(&scores.total, sought[at]));
+            if let Some(ranker) = self.engine.ranker() {
+                let started = Instant::now();
+                let (pool, _) = self.engine.pool(text, index.encoded.as_ref(), &mut scores)?;
+                let values = ranker.scores(&pool);
+                rule_ranks.push(pool.rank_of(&values, sought[at]).unwrap_or_else(|| {
+                    // Behind the pool, the order is that of the first stage.
+                    mean_rank(&scores.total, sought[at]).max(pool.films.len() as f64 + 1.0)
+                }));
+                rule_ms.push(milliseconds(started.elapsed()));
+            }
+            // Also the parts that have no weight.
+            let understood = self.engine.understand(text);
+            self.engine.score_parts(
+                text,
+                understood.as_ref(),
+                is_shown,
+                index.encoded.as_ref(),
+                &mut scores,
+            )?;
+            for part in (0..N_PARTS).filter(|&part| is_shown[part]) {
+                ranks[part].push(mean_rank(&scores.parts[part], sought[at]));
+            }
+        }
+        Ok(Served { ranks, rule_ranks, rule_ms, latency_ms })
     }
 
     /// Tunes field weights on BM25 alone, then the weights of the parts, on the queries `asked`.
@@ -642,6 +660,18 @@ impl KnownItem<'_> {
             fusion_mrr: (parts.mrr_before, parts.mrr),
         })
     }
+}
+
+/// Ranks and times of queries asked as they are served.
+struct Served {
+    /// Of every part, then of the first stage.
+    ranks: [Vec<f64>; N_PARTS + 1],
+    /// By the rules; empty without.
+    rule_ranks: Vec<f64>,
+    /// Milliseconds with the rules.
+    rule_ms: Vec<f64>,
+    /// Milliseconds of the first stage.
+    latency_ms: Vec<f64>,
 }
 
 /// Outcome of [`KnownItem::tune`].

@@ -138,7 +138,10 @@ mod tests {
         let mut bytes = Vec::new();
         Facts::write(&films, &mut bytes).unwrap();
         let facts = Facts::read(&bytes).unwrap();
-        assert_eq!([facts.year(0), facts.year(1), facts.year(2), facts.year(3)], [Some(1985), None, Some(-3), None]);
+        assert_eq!(
+            [facts.year(0), facts.year(1), facts.year(2), facts.year(3)],
+            [Some(1985), None, Some(-3), None]
+        );
         assert_eq!(facts.with_plot(), [0, 2]);
         assert_eq!([facts.passages_of(0), facts.passages_of(1), facts.passages_of(2)], [0..3, 0..0, 3..4]);
         assert_eq!(facts.popularity(), [0.5, 0.0, 1.0]);

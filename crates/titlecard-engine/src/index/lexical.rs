@@ -205,7 +205,12 @@ impl LexicalQuery {
                 return;
             }
             let at = *places.entry(term.to_owned()).or_insert_with(|| {
-                terms.push(QueryTerm { term: term.to_owned(), word: text[span].to_owned(), count: 0, emphasis });
+                terms.push(QueryTerm {
+                    term: term.to_owned(),
+                    word: text[span].to_owned(),
+                    count: 0,
+                    emphasis,
+                });
                 terms.len() - 1
             });
             terms[at].count += 1;

@@ -224,6 +224,8 @@ impl VectorIndex {
 }
 
 /// Integer dot product. Written so that the compiler uses 16-bit multiply-add instructions.
+// Inlined into code compiled for the widest registers; called, it would be compiled for the narrowest.
+#[allow(clippy::inline_always)]
 #[inline(always)]
 fn dot(row: &[i8], query: &[i16]) -> i32 {
     row.iter().zip(query).map(|(&a, &b)| i32::from(i16::from(a)) * i32::from(b)).sum()

@@ -747,7 +747,7 @@ impl Reader<'_> {
                     (None, atom.end + if matches!(next(0), "present" | "now") { 1 } else { 2 });
             }
             ("and" | "to", "the", "present") | ("at", "the", "earliest" | "oldest") => {
-                (bounds.to, bounds.end) = (None, atom.end + 3)
+                (bounds.to, bounds.end) = (None, atom.end + 3);
             }
             ("at" | "in", "the", "latest" | "newest") => (bounds.from, bounds.end) = (None, atom.end + 3),
             ("at", "latest", _) => (bounds.from, bounds.end) = (None, atom.end + 2),

@@ -12,13 +12,13 @@
 //! The result is a rule list with at most [`RankerConfig::max_rules`] rules of at most
 //! [`RankerConfig::max_literals`] literals.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 use rrl::{
-    Dataset, LinearInputs, LinearTerm, Literal, Logic, MaskKind, Matrix, NodeMask, Objective, Penalty, RankLoss,
-    Rows, RrlConfig, Rule, RuleList, SeedRule, Targets, Term, Test,
+    Dataset, LinearInputs, LinearTerm, Literal, Logic, MaskKind, Matrix, NodeMask, Objective, Penalty,
+    RankLoss, Rows, RrlConfig, Rule, RuleList, SeedRule, Targets, Term, Test,
 };
 use serde::{Deserialize, Serialize};
 
@@ -271,19 +271,25 @@ fn dataset(lists: &[&List], literals: &[Literal]) -> Result<(Dataset, [f64; LINE
     // In units of their spread, so that one step of training moves every weight alike.
     let scales = scales_of(&values);
     values.iter_mut().zip(scales.iter().cycle()).for_each(|(value, scale)| *value *= scale);
-    Ok((Dataset {
-        rows: Rows::from_words(n_rows, literals.len(), words)?,
-        literals: literals.to_vec(),
-        targets: Targets::Lists {
-            sizes: lists.iter().map(|list| list.pool.films.len()).collect(),
-            relevance,
-            first_stage: lists.iter().flat_map(|list| list.pool.first.iter().map(|&x| f64::from(x))).collect(),
+    Ok((
+        Dataset {
+            rows: Rows::from_words(n_rows, literals.len(), words)?,
+            literals: literals.to_vec(),
+            targets: Targets::Lists {
+                sizes: lists.iter().map(|list| list.pool.films.len()).collect(),
+                relevance,
+                first_stage: lists
+                    .iter()
+                    .flat_map(|list| list.pool.first.iter().map(|&x| f64::from(x)))
+                    .collect(),
+            },
+            linear: Some(LinearInputs {
+                names: LINEAR.map(|number| number.name().to_owned()).to_vec(),
+                values: Matrix::new(n_rows, LINEAR.len(), values)?,
+            }),
         },
-        linear: Some(LinearInputs {
-            names: LINEAR.map(|number| number.name().to_owned()).to_vec(),
-            values: Matrix::new(n_rows, LINEAR.len(), values)?,
-        }),
-    }, scales))
+        scales,
+    ))
 }
 
 /// One over the standard deviation of every score; 0 for one that is always the same.
@@ -316,8 +322,10 @@ fn network_config(data: &Dataset, config: &RankerConfig, seed: u64) -> RrlConfig
     let known = |fact: &Fact| data.literals.iter().any(|literal| literal.name == fact.name());
     let masks = if config.masks {
         // Half the nodes in equal parts; every family meets the text scores.
-        let families = [Family::Time, Family::Genre, Family::Topic, Family::Origin, Family::People, Family::Film];
-        let of_graph = |family: &Family| data.literals.iter().any(|l| l.group.as_deref() == Some(family.name()));
+        let families =
+            [Family::Time, Family::Genre, Family::Topic, Family::Origin, Family::People, Family::Film];
+        let of_graph =
+            |family: &Family| data.literals.iter().any(|l| l.group.as_deref() == Some(family.name()));
         let families: Vec<Family> = families.into_iter().filter(of_graph).collect();
         let share = (config.nodes / 2 / families.len().max(1)).max(1);
         let mask = |(at, family): (usize, &Family)| NodeMask {
@@ -368,7 +376,8 @@ fn propose(
     report: &mut Report<'_>,
 ) -> Result<Vec<Proposal>, LearnError> {
     // Networks with schema rules and networks with masks take turns.
-    let alternating = RankerConfig { seeds: config.seeds && (seed.is_multiple_of(2) || !config.masks), ..config.clone() };
+    let alternating =
+        RankerConfig { seeds: config.seeds && (seed.is_multiple_of(2) || !config.masks), ..config.clone() };
     let settings = network_config(data, &alternating, seed);
     let stop = std::sync::atomic::AtomicBool::new(false);
     let (sender, receiver) = std::sync::mpsc::channel();
@@ -527,7 +536,7 @@ impl Columns {
 
 /// Shortens proposals and keeps one of those that hold for the same rows, or for exactly the others.
 fn tidy(proposals: &[Proposal], columns: &Columns, max_literals: usize) -> Vec<Proposal> {
-    let mut seen: HashMap<Vec<u64>, ()> = HashMap::new();
+    let mut seen: HashSet<Vec<u64>> = HashSet::new();
     let mut kept: Vec<Proposal> = Vec::new();
     for proposal in proposals.iter().filter(|proposal| !proposal.terms.is_empty()) {
         let mut short = columns.shorten(proposal, max_literals);
@@ -543,10 +552,10 @@ fn tidy(proposals: &[Proposal], columns: &Columns, max_literals: usize) -> Vec<P
         }
         let mut opposite: Vec<u64> = truth.iter().map(|word| !word).collect();
         columns.clear_tail(&mut opposite);
-        if seen.contains_key(&truth) || seen.contains_key(&opposite) {
+        if seen.contains(&truth) || seen.contains(&opposite) {
             continue;
         }
-        seen.insert(truth, ());
+        seen.insert(truth);
         kept.push(short);
     }
     kept
@@ -575,6 +584,9 @@ struct Fit {
     /// Probability minus relevance of every row: the gradient of the loss in the scores, times the number of lists.
     residuals: Vec<f32>,
 }
+
+/// Proposals chosen, their weights, and the loss by number of rules.
+type Selected = (Vec<usize>, Fit, Vec<(usize, f64)>);
 
 /// Rules taken at a time, and steps of fitting after each handful.
 const HANDFUL: usize = 6;
@@ -605,14 +617,11 @@ impl<'a> Problem<'a> {
         Ok(Self { proposals, truths, starts, sought, offsets, linear: &linear.values })
     }
 
-    fn select(
-        &self,
-        config: &RankerConfig,
-        report: &mut Report<'_>,
-    ) -> Result<(Vec<usize>, Fit, Vec<(usize, f64)>), LearnError> {
+    fn select(&self, config: &RankerConfig, report: &mut Report<'_>) -> Result<Selected, LearnError> {
         let mut chosen: Vec<usize> = Vec::new();
         let n_linear = self.linear.n_columns();
-        let mut fit = Fit { rules: Vec::new(), linear: vec![1.0; n_linear], loss: 0.0, residuals: Vec::new() };
+        let mut fit =
+            Fit { rules: Vec::new(), linear: vec![1.0; n_linear], loss: 0.0, residuals: Vec::new() };
         fit = self.fit(&chosen, &fit, config, 3 * STEPS);
         let mut curve = vec![(0, fit.loss)];
         let most = config.max_rules.min(self.proposals.len());
@@ -621,7 +630,8 @@ impl<'a> Problem<'a> {
             if chosen.len() >= most {
                 // Rules the others made needless leave, twice at most, and make room.
                 let strongest = fit.rules.iter().fold(0.0_f64, |most, weight| most.max(weight.abs()));
-                let stays: Vec<bool> = fit.rules.iter().map(|weight| weight.abs() > 0.03 * strongest).collect();
+                let stays: Vec<bool> =
+                    fit.rules.iter().map(|weight| weight.abs() > 0.03 * strongest).collect();
                 if n_prunings == 2 || stays.iter().all(|&stays| stays) {
                     break;
                 }
@@ -838,14 +848,20 @@ impl<'a> Problem<'a> {
                     let literal = place[&literal];
                     if must_hold { Term::Literal(literal) } else { Term::NotLiteral(literal) }
                 });
-                Rule { logic: *logic, terms: terms.collect(), weights: vec![round4(fit.rules[at])], support: Some(self.support(chosen[at])) }
+                Rule {
+                    logic: *logic,
+                    terms: terms.collect(),
+                    weights: vec![round4(fit.rules[at])],
+                    support: Some(self.support(chosen[at])),
+                }
             })
             .collect();
         let linear = LINEAR
             .iter()
             .zip(fit.linear.iter().zip(scales))
-            .map(|(number, (weight, scale))| {
-                LinearTerm { name: number.name().to_owned(), weight: round4(weight * scale) }
+            .map(|(number, (weight, scale))| LinearTerm {
+                name: number.name().to_owned(),
+                weight: round4(weight * scale),
             })
             .collect();
         Ok(RuleList::new(kept, vec!["score".to_owned()], vec![0.0], rules, linear)?)

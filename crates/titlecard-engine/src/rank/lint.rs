@@ -43,17 +43,40 @@ pub fn lint(ranker: &Ranker, config: &RankerConfig) -> Vec<Finding> {
     };
     let n_rules = list.rules().len();
     if n_rules > config.max_rules {
-        say(None, false, format!("{n_rules} rules, more than the {} that `ranker.max_rules` allows", config.max_rules));
+        say(
+            None,
+            false,
+            format!("{n_rules} rules, more than the {} that `ranker.max_rules` allows", config.max_rules),
+        );
     }
     if list.linear().len() > LINEAR.len() {
-        say(None, false, format!("{} scores in the linear part; more than {} hide the rules", list.linear().len(), LINEAR.len()));
+        say(
+            None,
+            false,
+            format!(
+                "{} scores in the linear part; more than {} hide the rules",
+                list.linear().len(),
+                LINEAR.len()
+            ),
+        );
     }
     for term in list.linear().iter().filter(|term| term.weight < 0.0) {
-        say(None, true, format!("the score `{}` has the weight {}: a score must not count against a film; make it 0 or more", term.name, term.weight));
+        say(
+            None,
+            true,
+            format!(
+                "the score `{}` has the weight {}: a score must not count against a film; make it 0 or more",
+                term.name, term.weight
+            ),
+        );
     }
     for (at, rule) in list.rules().iter().enumerate() {
         if rule.terms.len() > READABLE_LITERALS {
-            say(Some(at), false, format!("{} literals; more than {READABLE_LITERALS} are hard to read", rule.terms.len()));
+            say(
+                Some(at),
+                false,
+                format!("{} literals; more than {READABLE_LITERALS} are hard to read", rule.terms.len()),
+            );
         }
         let weight = rule.weights.first().copied().unwrap_or(0.0);
         if weight == 0.0 && !rule.weights.is_empty() {
@@ -72,7 +95,11 @@ pub fn lint(ranker: &Ranker, config: &RankerConfig) -> Vec<Finding> {
                 _ => "",
             };
             let always = if rule.logic == Logic::And { "never" } else { "always" };
-            say(Some(at), true, format!("it asks for `{name}` and for its opposite, so it {always} holds; remove one"));
+            say(
+                Some(at),
+                true,
+                format!("it asks for `{name}` and for its opposite, so it {always} holds; remove one"),
+            );
         }
         let mut terms = rule.terms.clone();
         terms.sort_unstable();
@@ -82,7 +109,11 @@ pub fn lint(ranker: &Ranker, config: &RankerConfig) -> Vec<Finding> {
             others == terms && (other.logic == rule.logic || terms.len() == 1)
         };
         if let Some(earlier) = list.rules()[..at].iter().position(is_same) {
-            say(Some(at), false, format!("it says the same as rule {}; add the weights up in one of them", earlier + 1));
+            say(
+                Some(at),
+                false,
+                format!("it says the same as rule {}; add the weights up in one of them", earlier + 1),
+            );
         }
         if terms.windows(2).any(|pair| pair[0] == pair[1]) {
             say(Some(at), false, "a literal stands in it twice".to_owned());
@@ -107,7 +138,8 @@ mod tests {
                       {"logic": "and", "literals": [1], "weights": [0]},
                       {"logic": "or", "literals": [1], "weights": [20]}]}"#;
         let ranker = Ranker::from_json(text).unwrap();
-        let lines: Vec<String> = lint(&ranker, &RankerConfig::default()).iter().map(Finding::to_string).collect();
+        let lines: Vec<String> =
+            lint(&ranker, &RankerConfig::default()).iter().map(Finding::to_string).collect();
         let expected = [
             "error: the score `lexical` has the weight -1",
             "error: rule 1: it asks for `year fits` and for its opposite, so it never holds",

@@ -4,7 +4,7 @@
 //! from the sources of candidates. Rules are made of facts and of numbers compared with a bound. Every
 //! fact and number has a name, a family (which masks refer to) and a sentence that says what it means.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::AllowedYears;
 use crate::graph::{EntityId, Graph, Kind, Relation};
@@ -218,7 +218,7 @@ pub struct QuestionFacts {
     countries: Vec<EntityId>,
     languages: Vec<EntityId>,
     people: Vec<EntityId>,
-    co_actors: HashMap<EntityId, ()>,
+    co_actors: HashSet<EntityId>,
     /// Films by number: named, quoted, compared, denied.
     films: HashMap<u32, [bool; 4]>,
     years: Option<AllowedYears>,
@@ -281,7 +281,8 @@ impl QuestionFacts {
             }
         }
         for quote in understood.quotes.iter().filter(|quote| quote.kind == crate::query::QuoteKind::Title) {
-            for entity in understood.entities_of(Kind::Film).filter(|entity| quote.span.overlaps(entity.span)) {
+            for entity in understood.entities_of(Kind::Film).filter(|entity| quote.span.overlaps(entity.span))
+            {
                 entity.ids.iter().for_each(|&id| facts.films.entry(id).or_default()[1] = true);
             }
         }
@@ -301,13 +302,13 @@ impl QuestionFacts {
             for relation in [Relation::Actor, Relation::Director] {
                 for film in graph.films_of(person, relation).take(MAX_FILMS_OF_PERSON) {
                     graph.edges(film, Relation::Actor).for_each(|(actor, _)| {
-                        facts.co_actors.insert(actor, ());
+                        facts.co_actors.insert(actor);
                     });
                 }
             }
         }
         let people = &facts.people;
-        facts.co_actors.retain(|actor, ()| people.binary_search(actor).is_err());
+        facts.co_actors.retain(|actor| people.binary_search(actor).is_err());
         let release = understood.release();
         facts.years = release
             .filter(|release| release.kind == DateKind::Release)
@@ -332,9 +333,8 @@ impl QuestionFacts {
         facts.periods.dedup();
         facts.traits =
             Trait::ALL.iter().filter_map(|&what| Some((what, understood.has_trait(what)?))).collect();
-        facts.says_genre = ["Documentary", "Music", "Animation"].map(|name| {
-            graph.find(Kind::Genre, name).is_some_and(|id| facts.genres.contains_key(&id))
-        });
+        facts.says_genre = ["Documentary", "Music", "Animation"]
+            .map(|name| graph.find(Kind::Genre, name).is_some_and(|id| facts.genres.contains_key(&id)));
         facts
     }
 
@@ -398,142 +398,204 @@ pub fn facts_of_film(
     film: u32,
     year: Option<i32>,
 ) -> FilmFacts {
-    let mut facts = 0_u64;
-    let mut set = |fact: Fact, holds: bool| facts |= u64::from(holds) << fact as u32;
+    let mut bits_of = FactBits(0);
+    let pair = Pair { question, graph, known, film };
+    let (n_shared, topic_rarity) = pair.genres_and_topics(&mut bits_of);
+    let years_off = question.time_facts(year, &mut bits_of);
+    let place_rarity = pair.other_relations(&mut bits_of);
+    FilmFacts { facts: bits_of.0, numbers: [years_off, n_shared as f32, topic_rarity + place_rarity] }
+}
 
-    // Genres, and keywords that are kinds of genres.
-    let (mut shared, mut by_kind, mut n_genres, mut denied) = (0_u64, false, 0, false);
-    let (mut animated, mut documentary, mut music, mut tv, mut family) = (false, false, false, false, false);
-    for (genre, _) in graph.edges(film, Relation::Genre) {
-        n_genres += 1;
-        match question.genres.get(&genre) {
-            Some(reach) if reach.direct => shared |= 1 << reach.from.min(63),
-            Some(_) => by_kind = true,
-            None => {}
-        }
-        denied |= question.denied_genres.contains(&genre);
-        let is = |known: Option<EntityId>| known == Some(genre);
-        animated |= is(known.animation);
-        documentary |= is(known.documentary);
-        music |= is(known.music);
-        tv |= is(known.tv);
-        family |= is(known.family);
+/// Facts as bits.
+struct FactBits(u64);
+
+impl FactBits {
+    fn set(&mut self, fact: Fact, holds: bool) {
+        self.0 |= u64::from(holds) << fact as u32;
     }
-    let (mut topics, mut topics_by_kind, mut rare, mut rarity, mut n_keywords) = (0_u64, false, false, 0.0, 0);
-    let n_films = graph.n_films();
-    let bits = |entity: EntityId| (n_films as f32 / graph.n_films_of(entity).max(1) as f32).log2();
-    for (keyword, _) in graph.edges(film, Relation::Keyword) {
-        n_keywords += 1;
-        by_kind |= question.genres.contains_key(&keyword);
-        match question.keywords.get(&keyword) {
-            Some(reach) if reach.direct => {
-                topics |= 1 << reach.from.min(63);
-                rare |= graph.n_films_of(keyword) as usize * RARE <= n_films;
-                rarity += bits(keyword);
+}
+
+/// A question and a film.
+struct Pair<'a> {
+    question: &'a QuestionFacts,
+    graph: &'a Graph,
+    known: &'a KnownGenres,
+    film: u32,
+}
+
+impl Pair<'_> {
+    /// How rare an entity is, in bits.
+    fn rarity(&self, entity: EntityId) -> f32 {
+        (self.graph.n_films() as f32 / self.graph.n_films_of(entity).max(1) as f32).log2()
+    }
+
+    /// Facts of genres and keywords; the number of genres shared, and the rarity of what is shared.
+    fn genres_and_topics(&self, bits_of: &mut FactBits) -> (u32, f32) {
+        let Self { question, graph, known, film } = *self;
+        let n_films = graph.n_films();
+        // Genres, and keywords that are kinds of genres.
+        let (mut shared, mut by_kind, mut n_genres, mut denied) = (0_u64, false, 0, false);
+        let (mut animated, mut documentary, mut music, mut tv, mut family) =
+            (false, false, false, false, false);
+        for (genre, _) in graph.edges(film, Relation::Genre) {
+            n_genres += 1;
+            match question.genres.get(&genre) {
+                Some(reach) if reach.direct => shared |= 1 << reach.from.min(63),
+                Some(_) => by_kind = true,
+                None => {}
             }
-            Some(_) => {
-                topics_by_kind = true;
-                rarity += bits(keyword) / 2.0;
-            }
-            None => {}
+            denied |= question.denied_genres.contains(&genre);
+            let is = |known: Option<EntityId>| known == Some(genre);
+            animated |= is(known.animation);
+            documentary |= is(known.documentary);
+            music |= is(known.music);
+            tv |= is(known.tv);
+            family |= is(known.family);
         }
-    }
-    let n_shared = shared.count_ones();
-    set(Fact::GenreShared, n_shared > 0 || by_kind);
-    set(Fact::GenreSharedTwice, n_shared > 1);
-    set(Fact::GenreSharedIsA, by_kind);
-    set(Fact::GenreConflict, question.n_genres > 0 && n_genres > 0 && n_shared == 0 && !by_kind);
-    set(Fact::GenreDenied, denied);
-    set(Fact::KeywordShared, topics != 0);
-    set(Fact::KeywordSharedTwice, topics.count_ones() > 1);
-    set(Fact::KeywordRare, rare);
-    set(Fact::KeywordSharedIsA, topics_by_kind);
-    set(Fact::HasKeywords, n_keywords > 0);
+        let (mut topics, mut topics_by_kind, mut rare, mut rarity, mut n_keywords) =
+            (0_u64, false, false, 0.0, 0);
+        for (keyword, _) in graph.edges(film, Relation::Keyword) {
+            n_keywords += 1;
+            by_kind |= question.genres.contains_key(&keyword);
+            match question.keywords.get(&keyword) {
+                Some(reach) if reach.direct => {
+                    topics |= 1 << reach.from.min(63);
+                    rare |= graph.n_films_of(keyword) as usize * RARE <= n_films;
+                    rarity += self.rarity(keyword);
+                }
+                Some(_) => {
+                    topics_by_kind = true;
+                    rarity += self.rarity(keyword) / 2.0;
+                }
+                None => {}
+            }
+        }
+        let n_shared = shared.count_ones();
+        bits_of.set(Fact::GenreShared, n_shared > 0 || by_kind);
+        bits_of.set(Fact::GenreSharedTwice, n_shared > 1);
+        bits_of.set(Fact::GenreSharedIsA, by_kind);
+        bits_of.set(Fact::GenreConflict, question.n_genres > 0 && n_genres > 0 && n_shared == 0 && !by_kind);
+        bits_of.set(Fact::GenreDenied, denied);
+        bits_of.set(Fact::KeywordShared, topics != 0);
+        bits_of.set(Fact::KeywordSharedTwice, topics.count_ones() > 1);
+        bits_of.set(Fact::KeywordRare, rare);
+        bits_of.set(Fact::KeywordSharedIsA, topics_by_kind);
+        bits_of.set(Fact::HasKeywords, n_keywords > 0);
 
-    let says = |what| question.says(what);
-    let asks_animation = says(Trait::Animation) == Some(true)
-        || says(Trait::Anime) == Some(true)
-        || says(Trait::StopMotion) == Some(true)
-        || question.says_genre[2];
-    let asks_actors = says(Trait::LiveAction) == Some(true) || says(Trait::Animation) == Some(false);
-    set(Fact::AnimationShared, asks_animation && animated);
-    set(Fact::AnimationConflict, asks_animation && n_genres > 0 && !animated || asks_actors && animated);
-    set(Fact::AnimationUnasked, animated && !asks_animation);
-    set(Fact::DocumentaryUnasked, documentary && !question.says_genre[0]);
-    set(Fact::MusicUnasked, music && !question.says_genre[1]);
-    set(Fact::TvShared, tv && says(Trait::TvFilm) == Some(true));
-    set(Fact::ChildrenShared, (family || animated) && says(Trait::Children) == Some(true));
-
-    // Time.
-    let mut years_off = f32::NAN;
-    if let (Some(allowed), Some(year)) = (question.years, year) {
-        let off = allowed.years_off(year);
-        years_off = off as f32;
-        set(Fact::YearInRange, off == 0);
-        set(Fact::YearNear, (1..=3).contains(&off));
-        set(Fact::YearFar, off > 10);
-        set(Fact::YearNarrow, off == 0 && allowed.is_narrow());
-    }
-    set(Fact::YearAfterSeen, matches!((question.seen, year), (Some(seen), Some(year)) if year > seen));
-    set(Fact::YearUnsaid, question.years.is_none());
-    let says_old = says(Trait::BlackAndWhite) == Some(true)
-        || says(Trait::Old) == Some(true)
-        || says(Trait::Silent) == Some(true);
-    set(Fact::OldAgrees, says_old && year.is_some_and(|year| year < 1970));
-    set(Fact::OldConflict, says_old && year.is_some_and(|year| year >= 1990));
-    set(Fact::SilentConflict, says(Trait::Silent) == Some(true) && year.is_some_and(|year| year > 1935));
-    set(Fact::RecentAgrees, says(Trait::Recent) == Some(true) && year.is_some_and(|year| year > 2005));
-
-    // Other relations: few entities each, so lists are searched.
-    let meets = |list: &[EntityId], relation: Relation| {
-        !list.is_empty() && graph.edges(film, relation).any(|(id, _)| list.binary_search(&id).is_ok())
-    };
-    let has = |relation: Relation| graph.edges(film, relation).len() > 0;
-    set(Fact::SettingShared, meets(&question.periods, Relation::Period));
-    let place = meets(&question.places, Relation::Place);
-    if place {
-        rarity += graph
-            .edges(film, Relation::Place)
-            .filter(|(id, _)| question.places.binary_search(id).is_ok())
-            .map(|(id, _)| bits(id))
-            .sum::<f32>();
-    }
-    set(Fact::PlaceShared, place);
-    let has_cast = has(Relation::Actor);
-    set(Fact::HasCast, has_cast);
-    if !question.people.is_empty() {
-        let named = meets(&question.people, Relation::Actor) || meets(&question.people, Relation::Director);
-        set(Fact::PersonShared, named);
-        set(Fact::PersonMentioned, meets(&question.people, Relation::Mentions));
-        set(
-            Fact::CoActor,
-            graph.edges(film, Relation::Actor).any(|(actor, _)| question.co_actors.contains_key(&actor)),
+        let says = |what| question.says(what);
+        let asks_animation = says(Trait::Animation) == Some(true)
+            || says(Trait::Anime) == Some(true)
+            || says(Trait::StopMotion) == Some(true)
+            || question.says_genre[2];
+        let asks_actors = says(Trait::LiveAction) == Some(true) || says(Trait::Animation) == Some(false);
+        bits_of.set(Fact::AnimationShared, asks_animation && animated);
+        bits_of.set(
+            Fact::AnimationConflict,
+            asks_animation && n_genres > 0 && !animated || asks_actors && animated,
         );
-        set(Fact::PersonConflict, has_cast && !named);
+        bits_of.set(Fact::AnimationUnasked, animated && !asks_animation);
+        bits_of.set(Fact::DocumentaryUnasked, documentary && !question.says_genre[0]);
+        bits_of.set(Fact::MusicUnasked, music && !question.says_genre[1]);
+        bits_of.set(Fact::TvShared, tv && says(Trait::TvFilm) == Some(true));
+        bits_of.set(Fact::ChildrenShared, (family || animated) && says(Trait::Children) == Some(true));
+        (n_shared, rarity)
     }
-    let country = meets(&question.countries, Relation::Country);
-    set(Fact::CountryShared, country);
-    set(Fact::CountryConflict, !question.countries.is_empty() && !country && has(Relation::Country));
-    let language = meets(&question.languages, Relation::Language);
-    let has_language = has(Relation::Language);
-    set(Fact::LanguageShared, language);
-    set(Fact::LanguageConflict, !question.languages.is_empty() && !language && has_language);
-    let is_foreign = has_language
-        && !graph.edges(film, Relation::Language).any(|(id, _)| Some(id) == known.english);
-    let says_foreign = says(Trait::Foreign) == Some(true)
-        || says(Trait::Subtitled) == Some(true)
-        || says(Trait::Dubbed) == Some(true);
-    set(Fact::ForeignAgrees, is_foreign && says_foreign);
-    let names_origin = !question.languages.is_empty() || !question.countries.is_empty();
-    set(Fact::ForeignConflict, is_foreign && !says_foreign && !names_origin);
 
-    if let Some(&[named, quoted, compared, denied]) = question.films.get(&film) {
-        set(Fact::TitleNamed, named);
-        set(Fact::TitleQuoted, quoted);
-        set(Fact::Compared, compared && !named);
-        set(Fact::Denied, denied);
+    /// Facts of people, places, countries, languages and titles; the rarity of places shared.
+    fn other_relations(&self, bits_of: &mut FactBits) -> f32 {
+        let Self { question, graph, known, film } = *self;
+        let mut rarity = 0.0;
+        // Other relations: few entities each, so lists are searched.
+        let meets = |list: &[EntityId], relation: Relation| {
+            !list.is_empty() && graph.edges(film, relation).any(|(id, _)| list.binary_search(&id).is_ok())
+        };
+        let has = |relation: Relation| graph.edges(film, relation).len() > 0;
+        bits_of.set(Fact::SettingShared, meets(&question.periods, Relation::Period));
+        let place = meets(&question.places, Relation::Place);
+        if place {
+            rarity += graph
+                .edges(film, Relation::Place)
+                .filter(|(id, _)| question.places.binary_search(id).is_ok())
+                .map(|(id, _)| self.rarity(id))
+                .sum::<f32>();
+        }
+        bits_of.set(Fact::PlaceShared, place);
+        let has_cast = has(Relation::Actor);
+        bits_of.set(Fact::HasCast, has_cast);
+        if !question.people.is_empty() {
+            let named =
+                meets(&question.people, Relation::Actor) || meets(&question.people, Relation::Director);
+            bits_of.set(Fact::PersonShared, named);
+            bits_of.set(Fact::PersonMentioned, meets(&question.people, Relation::Mentions));
+            bits_of.set(
+                Fact::CoActor,
+                graph.edges(film, Relation::Actor).any(|(actor, _)| question.co_actors.contains(&actor)),
+            );
+            bits_of.set(Fact::PersonConflict, has_cast && !named);
+        }
+        let country = meets(&question.countries, Relation::Country);
+        bits_of.set(Fact::CountryShared, country);
+        bits_of
+            .set(Fact::CountryConflict, !question.countries.is_empty() && !country && has(Relation::Country));
+        let language = meets(&question.languages, Relation::Language);
+        let has_language = has(Relation::Language);
+        bits_of.set(Fact::LanguageShared, language);
+        bits_of.set(Fact::LanguageConflict, !question.languages.is_empty() && !language && has_language);
+        let is_foreign =
+            has_language && !graph.edges(film, Relation::Language).any(|(id, _)| Some(id) == known.english);
+        let says = |what| question.says(what);
+        let says_foreign = says(Trait::Foreign) == Some(true)
+            || says(Trait::Subtitled) == Some(true)
+            || says(Trait::Dubbed) == Some(true);
+        bits_of.set(Fact::ForeignAgrees, is_foreign && says_foreign);
+        let names_origin = !question.languages.is_empty() || !question.countries.is_empty();
+        bits_of.set(Fact::ForeignConflict, is_foreign && !says_foreign && !names_origin);
+
+        if let Some(&[named, quoted, compared, denied]) = question.films.get(&film) {
+            bits_of.set(Fact::TitleNamed, named);
+            bits_of.set(Fact::TitleQuoted, quoted);
+            bits_of.set(Fact::Compared, compared && !named);
+            bits_of.set(Fact::Denied, denied);
+        }
+        rarity
     }
-    FilmFacts { facts, numbers: [years_off, n_shared as f32, rarity] }
+}
+
+impl QuestionFacts {
+    /// Facts of a film's year; years off what the question allows.
+    fn time_facts(&self, year: Option<i32>, bits_of: &mut FactBits) -> f32 {
+        let question = self;
+        let says = |what| question.says(what);
+        // Time.
+        let mut years_off = f32::NAN;
+        if let (Some(allowed), Some(year)) = (question.years, year) {
+            let off = allowed.years_off(year);
+            years_off = off as f32;
+            bits_of.set(Fact::YearInRange, off == 0);
+            bits_of.set(Fact::YearNear, (1..=3).contains(&off));
+            bits_of.set(Fact::YearFar, off > 10);
+            bits_of.set(Fact::YearNarrow, off == 0 && allowed.is_narrow());
+        }
+        bits_of.set(
+            Fact::YearAfterSeen,
+            matches!((question.seen, year), (Some(seen), Some(year)) if year > seen),
+        );
+        bits_of.set(Fact::YearUnsaid, question.years.is_none());
+        let says_old = says(Trait::BlackAndWhite) == Some(true)
+            || says(Trait::Old) == Some(true)
+            || says(Trait::Silent) == Some(true);
+        bits_of.set(Fact::OldAgrees, says_old && year.is_some_and(|year| year < 1970));
+        bits_of.set(Fact::OldConflict, says_old && year.is_some_and(|year| year >= 1990));
+        bits_of.set(
+            Fact::SilentConflict,
+            says(Trait::Silent) == Some(true) && year.is_some_and(|year| year > 1935),
+        );
+        bits_of.set(
+            Fact::RecentAgrees,
+            says(Trait::Recent) == Some(true) && year.is_some_and(|year| year > 2005),
+        );
+        years_off
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! The films worth ranking for a question, with everything the rules may ask of them.
 
-use super::literals::{
-    Fact, KnownGenres, N_NUMBERS, Number, QuestionFacts, Table, facts_of_film,
-};
+use super::literals::{Fact, KnownGenres, N_NUMBERS, Number, QuestionFacts, Table, facts_of_film};
 use super::{N_PARTS, top_k};
 use crate::config::SearchConfig;
 use crate::graph::{Graph, Kind};

@@ -32,7 +32,8 @@ pub enum RankerError {
 }
 
 fn nearest(name: &str) -> String {
-    let known = Fact::ALL.iter().map(|fact| fact.name()).chain(Number::ALL.iter().map(|number| number.name()));
+    let known =
+        Fact::ALL.iter().map(|fact| fact.name()).chain(Number::ALL.iter().map(|number| number.name()));
     let shared = |other: &str| {
         let words: Vec<&str> = other.split(' ').collect();
         name.split(' ').filter(|word| words.contains(word)).count()
@@ -123,7 +124,9 @@ impl Ranker {
     pub fn scores(&self, pool: &Pool) -> Vec<f64> {
         let linear = linear_of(&self.linear, pool);
         // The shapes are ours.
-        self.rules.scores(&self.rows(pool), &linear).map_or_else(|_| Vec::new(), |scores| scores.values().to_vec())
+        self.rules
+            .scores(&self.rows(pool), &linear)
+            .map_or_else(|_| Vec::new(), |scores| scores.values().to_vec())
     }
 
     /// Rows of a pool in the order of their scores; of equal scores, in that of the first stage.
@@ -161,7 +164,9 @@ impl Ranker {
         Reasons {
             bias: self.rules.bias()[0],
             fired: explanation.fired.iter().map(weight).collect(),
-            linear: terms.map(|(((&number, term), &value), &adds)| (number, value, term.weight, adds)).collect(),
+            linear: terms
+                .map(|(((&number, term), &value), &adds)| (number, value, term.weight, adds))
+                .collect(),
             score: explanation.scores[0],
         }
     }
@@ -262,7 +267,8 @@ fn rows_of(sources: &[Source], pool: &Pool) -> Rows {
             words[row * n_words + at / 64] |= u64::from(holds(source, pool, row)) << (at % 64);
         }
     }
-    Rows::from_words(pool.films.len(), sources.len(), words).unwrap_or_else(|_| unreachable!("whole rows of words"))
+    Rows::from_words(pool.films.len(), sources.len(), words)
+        .unwrap_or_else(|_| unreachable!("whole rows of words"))
 }
 
 fn value(pool: &Pool, row: usize, number: Number) -> f64 {
@@ -281,7 +287,11 @@ fn linear_of(linear: &[Number], pool: &Pool) -> Matrix {
 }
 
 /// Truth of the literals of a list, and values of its linear part, for many pools at once.
-pub(super) fn encode(literals: &[Literal], linear: &[Number], pool: &Pool) -> Result<(Rows, Matrix), RankerError> {
+pub(super) fn encode(
+    literals: &[Literal],
+    linear: &[Number],
+    pool: &Pool,
+) -> Result<(Rows, Matrix), RankerError> {
     let sources: Vec<Source> = literals.iter().map(source_of).collect::<Result<_, _>>()?;
     Ok((rows_of(&sources, pool), linear_of(linear, pool)))
 }

@@ -109,7 +109,13 @@ impl Context<'_> {
                 evidence.extend(self.evidence(fact, self.pool.films[row], film));
             }
         }
-        RuleReason { rule: rule + 1, text: list.text(rule), words: self.ranker.rule_words(rule), weight, evidence }
+        RuleReason {
+            rule: rule + 1,
+            text: list.text(rule),
+            words: self.ranker.rule_words(rule),
+            weight,
+            evidence,
+        }
     }
 
     /// What fact `fact`, which holds, rests on.
@@ -135,16 +141,19 @@ impl Context<'_> {
             _ => &[],
         };
         if !relations.is_empty() {
-            return self.shared(relations, film_number).map(|(span, name)| evidence(Some(span), name)).collect();
+            return self
+                .shared(relations, film_number)
+                .map(|(span, name)| evidence(Some(span), name))
+                .collect();
         }
-        let named = |kind: Kind| {
-            self.understood.entities_of(kind).map(|entity| entity.span).collect::<Vec<Span>>()
-        };
+        let named =
+            |kind: Kind| self.understood.entities_of(kind).map(|entity| entity.span).collect::<Vec<Span>>();
         let year = || film.year.map_or_else(|| "of unknown year".to_owned(), |year| year.to_string());
         match fact {
-            Fact::GenreConflict => {
-                named(Kind::Genre).into_iter().map(|span| evidence(Some(span), film.genres.join(", "))).collect()
-            }
+            Fact::GenreConflict => named(Kind::Genre)
+                .into_iter()
+                .map(|span| evidence(Some(span), film.genres.join(", ")))
+                .collect(),
             Fact::CountryConflict => named(Kind::Country)
                 .into_iter()
                 .map(|span| evidence(Some(span), self.names(film_number, Relation::Country)))
@@ -201,7 +210,8 @@ impl Context<'_> {
     }
 
     fn names(&self, film: u32, relation: Relation) -> String {
-        let names: Vec<&str> = self.graph.edges(film, relation).map(|(id, _)| self.graph.name(id)).take(6).collect();
+        let names: Vec<&str> =
+            self.graph.edges(film, relation).map(|(id, _)| self.graph.name(id)).take(6).collect();
         names.join(", ")
     }
 
@@ -217,7 +227,9 @@ impl Context<'_> {
                         entity.ids.iter().map(|&id| EntityId(id)).collect()
                     };
                     let is_kind = self.graph.ancestors(id).find(|above| ids.contains(above));
-                    if !ids.contains(&id) && is_kind.is_none() || found.iter().any(|(span, _)| *span == entity.span) {
+                    if !ids.contains(&id) && is_kind.is_none()
+                        || found.iter().any(|(span, _)| *span == entity.span)
+                    {
                         continue;
                     }
                     let mut name = self.graph.name(id).to_owned();
@@ -280,7 +292,8 @@ impl Context<'_> {
         let facts: Vec<Fact> = helpful.iter().map(|(_, fact)| *fact).collect();
         let n = facts.len();
         let singles = (0..n).map(|i| vec![facts[i]]);
-        let pairs = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j))).map(|(i, j)| vec![facts[i], facts[j]]);
+        let pairs =
+            (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j))).map(|(i, j)| vec![facts[i], facts[j]]);
         let triples = (0..n)
             .flat_map(|i| (i + 1..n).flat_map(move |j| (j + 1..n).map(move |k| (i, j, k))))
             .map(|(i, j, k)| vec![facts[i], facts[j], facts[k]]);

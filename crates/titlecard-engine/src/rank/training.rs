@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use rand::seq::SliceRandom;
 use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
@@ -92,7 +92,8 @@ impl List {
         if n <= sampling.best + sampling.random {
             return self;
         }
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(sampling.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut rng =
+            Xoshiro256PlusPlus::seed_from_u64(sampling.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut others: Vec<usize> = (sampling.best..n).collect();
         let (drawn, _) = others.partial_shuffle(&mut rng, sampling.random);
         let mut rows: Vec<usize> = (0..sampling.best).chain(drawn.to_vec()).chain(self.sought).collect();
@@ -111,7 +112,8 @@ impl Pool {
     /// The candidates at `rows`, in that order.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
-        let numbers = |row: &usize| self.table.numbers[row * N_NUMBERS..(row + 1) * N_NUMBERS].iter().copied();
+        let numbers =
+            |row: &usize| self.table.numbers[row * N_NUMBERS..(row + 1) * N_NUMBERS].iter().copied();
         Self {
             films: rows.iter().map(|&row| self.films[row]).collect(),
             parts: rows.iter().map(|&row| self.parts[row]).collect(),
@@ -177,7 +179,11 @@ pub fn write_lists(folder: &Path, lists: &[List]) -> Result<(), ArtifactError> {
 /// [`ArtifactError`] if files are missing or do not fit together.
 pub fn read_lists(folder: &Path) -> Result<Vec<List>, ArtifactError> {
     const COMMAND: &str = "titlecard train ranker --dump";
-    fn numbers<const N: usize, T>(folder: &Path, name: &str, of: fn([u8; N]) -> T) -> Result<Vec<T>, ArtifactError> {
+    fn numbers<const N: usize, T>(
+        folder: &Path,
+        name: &str,
+        of: fn([u8; N]) -> T,
+    ) -> Result<Vec<T>, ArtifactError> {
         let bytes = crate::artifact::read_bytes(&folder.join(name), COMMAND)?;
         Ok(bytes.as_chunks::<N>().0.iter().copied().map(of).collect())
     }
@@ -191,7 +197,14 @@ pub fn read_lists(folder: &Path) -> Result<Vec<List>, ArtifactError> {
     let values = numbers(folder, "numbers.f32", f32::from_le_bytes)?;
     let stands_for = numbers(folder, "stands_for.f32", f32::from_le_bytes)?;
     let n_rows: usize = sizes.iter().map(|&n| n as usize).sum();
-    let fits = [films.len(), facts.len(), first.len(), stands_for.len(), parts.len() / N_PARTS, values.len() / N_NUMBERS] == [n_rows; 6]
+    let fits = [
+        films.len(),
+        facts.len(),
+        first.len(),
+        stands_for.len(),
+        parts.len() / N_PARTS,
+        values.len() / N_NUMBERS,
+    ] == [n_rows; 6]
         && [sought.len(), first_rank.len()] == [sizes.len(); 2];
     if !fits {
         let what = "files of different lists, or of another version".to_owned();
@@ -244,6 +257,11 @@ impl List {
         }
         let rows: Vec<usize> = (0..first_drawn).collect();
         let stands_for = vec![1.0; first_drawn];
-        Some(Self { pool: self.pool.select(&rows), sought: Some(sought), first_rank: self.first_rank, stands_for })
+        Some(Self {
+            pool: self.pool.select(&rows),
+            sought: Some(sought),
+            first_rank: self.first_rank,
+            stands_for,
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use titlecard_engine::catalogue::{
-    CatalogueError, CleaningReport, Film, FilmWriter, ReadOptions, Reason, load_prepared, read_films,
+    CatalogueError, CleaningReport, Film, FilmWriter, Joined, ReadOptions, Reason, load_prepared, read_films,
     read_films_from,
 };
 
@@ -268,4 +268,45 @@ fn the_sample_is_whole() {
         let expected = titlecard_engine::catalogue::split_of(&query.film_id, &split);
         assert_eq!(query.split, Some(expected), "{}", query.query_id);
     }
+}
+
+#[test]
+fn other_files_fill_in_what_is_missing_and_add_films_with_a_plot() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let ids = write("ids.tsv", "tmdb_id\tyear\tsources\toriginal_language\n7\t1999\ta,b,c\ten\n9\t\t\t\n");
+    let plots = write(
+        "plots.jsonl",
+        concat!(
+            "{\"tmdb_id\": 7, \"title\": \"Jaws\", \"year\": 1975, \"plot\": \"A shark comes.\"}\n",
+            "{\"tmdb_id\": null, \"wikipedia_page_id\": 55, \"title\": \"Other\", \"year\": 1960, \"plot\": \"Told.\"}\n",
+            "no json\n",
+        ),
+    );
+    let mut joined = Joined::default();
+    joined.read(&ids).unwrap();
+    joined.read(&plots).unwrap();
+    let mut film = Film { id: "7".to_owned(), year: Some(1974), ..Film::default() };
+    joined.fill(&mut film);
+    assert_eq!((film.year, film.votes, film.plot.as_str()), (Some(1974), Some(3), "A shark comes."));
+    assert_eq!(film.languages, ["en"]);
+    let added = joined.remaining();
+    assert_eq!(added.len(), 1);
+    assert_eq!(
+        (added[0].id.as_str(), added[0].title.as_str(), added[0].year),
+        ("wikipedia-55", "Other", Some(1960))
+    );
+    let reports = joined.reports();
+    assert_eq!((reports[0].rows_read, reports[0].matched, reports[0].added), (2, 1, 0));
+    assert_eq!(
+        (reports[1].rows_read, reports[1].matched, reports[1].added, reports[1].unusable),
+        (3, 1, 1, 1)
+    );
+    let useless = write("useless.csv", "tmdb_id,colour\n7,red\n");
+    let error = joined.read(&useless).unwrap_err().to_string();
+    assert!(error.contains("no column says anything to add (found: tmdb_id, colour)"), "{error}");
 }

@@ -127,7 +127,7 @@ fn regressor(films: &[Film], embedder: &Embedder, config: &Config) -> Regressor 
     trainer.run(&mut go_on, |_| Ok::<_, titlecard_engine::regressor::RegressorError>(())).unwrap().regressor
 }
 
-fn build(folder: &Path) -> (Vec<Film>, Config) {
+pub(crate) fn build(folder: &Path) -> (Vec<Film>, Config) {
     let (films, config) = (sample_films(), small_config());
     let embedder = embedder(&films, &config);
     let regressor = regressor(&films, &embedder, &config);
@@ -165,10 +165,13 @@ fn an_index_answers_explains_and_survives_its_faults() {
     assert_eq!((answer.n_films, answer.hits.len()), (films.len(), 400));
     for (at, hit) in answer.hits.iter().enumerate() {
         assert_eq!(hit.rank, at + 1);
-        assert_eq!(hit.parts.iter().map(|part| part.name).collect::<Vec<_>>(), [PARTS[0], PARTS[4], PARTS[5]]);
+        assert_eq!(
+            hit.parts.iter().map(|part| part.name).collect::<Vec<_>>(),
+            [PARTS[0], PARTS[4], PARTS[5]]
+        );
         // The sum shown is the sum ranked by, to the last bit.
         let sum = hit.parts[0].contribution + hit.parts[1].contribution + hit.parts[2].contribution;
-        assert_eq!(sum, hit.score);
+        assert_eq!(f64::from(sum), hit.score);
         assert!(at == 0 || hit.score <= answer.hits[at - 1].score);
     }
     assert!(answer.hits[0].matches.iter().any(|found| found.word == "shark"), "{:?}", answer.hits[0].matches);

@@ -9,6 +9,7 @@ mod filter;
 mod graph;
 mod index;
 mod pipeline;
+mod ranking;
 mod regressor;
 mod shared_data;
 

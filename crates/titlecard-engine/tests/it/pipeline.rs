@@ -70,7 +70,7 @@ fn the_whole_path_is_reproducible() {
         pipeline::build_index(&workspace, &config, films, &mut go_on).unwrap();
         let engine = pipeline::open_engine(&workspace, &config).unwrap();
         let answer = engine.search("a boy and his friend find a body along the railway", 10).unwrap();
-        let hits: Vec<(String, f32)> = answer.hits.into_iter().map(|hit| (hit.film.id, hit.score)).collect();
+        let hits: Vec<(String, f64)> = answer.hits.into_iter().map(|hit| (hit.film.id, hit.score)).collect();
         let vectors = fs::read(workspace.vectors()).unwrap();
         let regressor = fs::read(workspace.regressor(DEFAULT_REGRESSOR)).unwrap();
         drop(folder);
