@@ -54,7 +54,7 @@ fn search_takes_a_query_from_the_argument_or_from_stdin() {
     let question = "a shark frightens the bathers of a small beach town";
     let by_argument = run(folder(), &["search", question]).expect(0);
     assert!(by_argument.stdout.starts_with("  1. Jaws (1975)\n     score "), "{}", by_argument.stdout);
-    assert_eq!(by_argument.stdout.matches(" = lexical ").count(), 5);
+    assert_eq!(by_argument.stdout.matches(" = scores ").count(), 5);
     assert!(by_argument.stdout.contains("words: "), "{}", by_argument.stdout);
     for arguments in [&["search"][..], &["search", "-"]] {
         let by_stdin = run_with_input(folder(), arguments, &format!("{question}\n")).expect(0);
@@ -104,11 +104,64 @@ fn json_hits_add_up() {
     for (at, hit) in hits.iter().enumerate() {
         assert_eq!(hit["rank"], at + 1);
         assert_eq!(hit["query"], "samurai defend a village");
-        let sum: f64 =
-            hit["parts"].as_array().unwrap().iter().map(|part| part["contribution"].as_f64().unwrap()).sum();
+        let of = |value: &serde_json::Value, list: &str, field: &str| -> f64 {
+            value[list].as_array().unwrap().iter().map(|part| part[field].as_f64().unwrap()).sum()
+        };
+        let reasons = &hit["reasons"];
+        let sum = of(reasons, "rules", "weight")
+            + of(reasons, "scores", "contribution")
+            + reasons["bias"].as_f64().unwrap();
         assert!((sum - hit["score"].as_f64().unwrap()).abs() < 1e-6, "{hit}");
+        // The first stage is one of the scores, and itself a sum.
+        let first = reasons["scores"].as_array().unwrap().iter().find(|score| score["name"] == "first stage");
+        let value = first.unwrap()["value"].as_f64().unwrap();
+        assert!((of(hit, "parts", "contribution") - value).abs() < 1e-5, "{hit}");
         assert!(hit["film"]["title"].is_string() && hit["matches"].is_array());
     }
+}
+
+#[test]
+fn rules_are_listed_checked_edited_and_applied() {
+    let list = run(folder(), &["rules", "list"]).expect(0).stdout;
+    assert!(list.contains("  1. ") && list.contains("x first stage"), "{list}");
+    let own = tempfile::tempdir().unwrap();
+    std::fs::create_dir(own.path().join("models")).unwrap();
+    let missing = run(own.path(), &["rules", "list"]).expect(2);
+    assert!(missing.stderr.contains("titlecard train ranker"), "{}", missing.stderr);
+    let json = run(folder(), &["rules", "list", "--json"]).expect(0).stdout;
+    let file = own.path().join("edited.json");
+    std::fs::write(&file, &json).unwrap();
+    let file = file.to_str().unwrap();
+    run(own.path(), &["rules", "apply", file]).expect(0);
+    let before = run(own.path(), &["rules", "list", "--json"]).expect(0).stdout;
+    assert_eq!(before, json);
+    let edited = run(own.path(), &["rules", "edit", "1", "--weight", "-0.25"]).expect(0);
+    assert!(edited.stderr.contains("undo with"), "{}", edited.stderr);
+    assert!(run(own.path(), &["rules", "show", "1"]).expect(0).stdout.contains("adds -0.2500"));
+    run(own.path(), &["rules", "edit", "1", "--off"]).expect(0);
+    let after = run(own.path(), &["rules", "list"]).expect(0).stdout;
+    assert!(after.contains("  1.   +0.000"), "{after}");
+    assert!(
+        run(own.path(), &["rules", "edit", "999", "--off"]).expect(2).stderr.contains("there is no rule 999")
+    );
+    let broken = own.path().join("broken.json");
+    std::fs::write(&broken, json.replacen("\"weight\": ", "\"weight\": -", 1)).unwrap();
+    let refused = run(own.path(), &["rules", "apply", broken.to_str().unwrap()]).expect(1);
+    assert!(refused.stdout.contains("must not count against a film"), "{}", refused.stdout);
+    assert!(run(folder(), &["rules", "glossary"]).expect(0).stdout.contains("genre conflict"));
+}
+
+#[test]
+fn two_films_of_an_answer_are_compared() {
+    let question = "a shark frightens the bathers of a small beach town in the 70s";
+    let why = run(folder(), &["why", question, "1", "2"]).expect(0).stdout;
+    assert!(why.starts_with("1. Jaws (1975): ") && why.contains("difference +"), "{why}");
+    let explained = run(folder(), &["search", question, "--explain", "-k", "1"]).expect(0).stdout;
+    assert!(explained.contains("understood: released: 1970-1979"), "{explained}");
+    assert!(explained.contains("the sum of"), "{explained}");
+    assert!(
+        run(folder(), &["why", question, "1", "1"]).expect(2).stderr.contains("the two places are the same")
+    );
 }
 
 #[test]

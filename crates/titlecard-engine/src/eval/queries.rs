@@ -152,10 +152,12 @@ mod tests {
         let queries = parse(concat!(
             "{\"query_id\": \"a\", \"text\": \"sled\", \"film_id\": 15, \"split\": \"dev\"}\n\n",
             "{\"query_id\": 2, \"text\": \"x\", \"ids\": {\"tmdb\": 7, \"imdb\": \"tt1\"}, \"title_in_text\": true}\n",
-            "{\"query_id\": \"c\", \"text\": \"no film\", \"ids\": {\"wikipedia\": \"9\"}}\n",
+            "{\"query_id\": \"c\", \"text\": \"its page\", \"ids\": {\"wikipedia\": \"9\"}}\n",
+            "{\"query_id\": \"d\", \"text\": \"no film\", \"ids\": {}}\n",
         ))
         .unwrap();
-        assert_eq!(queries.len(), 2);
+        assert_eq!(queries.len(), 3);
+        assert_eq!(queries[2].film_id, "wikipedia-9", "a film only Wikipedia knows");
         assert_eq!((queries[0].film_id.as_str(), queries[0].split), ("15", Some(Split::Dev)));
         assert_eq!((queries[1].film_id.as_str(), queries[1].title_in_text), ("7", true));
     }
