@@ -64,13 +64,13 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
     );
     rules(
         &mut text,
-        &format!("only {} has, and what that adds to the difference", a.film.title),
+        &format!("only {} has, and what that adds to the difference", name(a)),
         &comparison.only_first,
         1.0,
     )?;
     rules(
         &mut text,
-        &format!("only {} has, and what that adds to the difference", b.film.title),
+        &format!("only {} has, and what that adds to the difference", name(b)),
         &comparison.only_second,
         -1.0,
     )?;

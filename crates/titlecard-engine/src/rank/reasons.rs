@@ -176,13 +176,12 @@ impl Context<'_> {
                 .filter(|entity| entity.kind == Kind::Film && entity.ids.contains(&film_number))
                 .map(|entity| evidence(Some(entity.span), film.title.clone()))
                 .collect(),
+            Fact::OldAgrees | Fact::OldConflict | Fact::SilentConflict | Fact::RecentAgrees => {
+                vec![evidence(self.trait_span(fact), year())]
+            }
             _ if fact.family() == Family::Time && fact != Fact::YearUnsaid => {
                 let dates = self.understood.dates.iter().filter(|date| !date.negated);
-                let mut found: Vec<Evidence> = dates.map(|date| evidence(Some(date.span), year())).collect();
-                if found.is_empty() {
-                    found.push(evidence(self.trait_span(fact), year()));
-                }
-                found
+                dates.map(|date| evidence(Some(date.span), year())).collect()
             }
             _ if fact.family() == Family::Genre => {
                 vec![evidence(self.trait_span(fact), film.genres.join(", "))]
@@ -281,6 +280,11 @@ impl Context<'_> {
             .collect();
         asked.sort_unstable();
         asked.dedup();
+        // A fact can become true only if the question makes it possible, so that it is true of some candidate, and can
+        // become false only if it is not the question alone that makes it true.
+        let facts = &self.pool.table.facts;
+        let holds_for = |fact: Fact| facts.iter().filter(|bits| *bits >> fact as u32 & 1 == 1).count();
+        asked.retain(|&fact| (1..facts.len()).contains(&holds_for(fact)));
         // The strongest single changes first; pairs and triples of those that help at all.
         let mut helpful: Vec<(f64, Fact)> = asked
             .into_iter()
