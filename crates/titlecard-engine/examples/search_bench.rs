@@ -19,7 +19,9 @@ use titlecard_engine::search::Scores;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, queries, rest @ ..] = &arguments[..] else { return Err("see the head of this example".into()) };
+    let [folder, queries, rest @ ..] = &arguments[..] else {
+        return Err("see the head of this example".into());
+    };
     titlecard_engine::set_threads(1)?;
     let most: usize = rest.first().map_or(Ok(1000), |n| n.parse())?;
     let workspace = Workspace::new(folder);
@@ -58,8 +60,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut understood = None;
         time(1, &mut || understood = Some(knowledge.understand(text)));
         let understood = understood.unwrap();
-        time(2, &mut || drop(engine.score_parts(text, Some(&understood), only(&[0, 1]), encoded, &mut scores)));
-        time(3, &mut || drop(engine.score_parts(text, Some(&understood), only(&[2, 3]), encoded, &mut scores)));
+        time(2, &mut || {
+            drop(engine.score_parts(text, Some(&understood), only(&[0, 1]), encoded, &mut scores));
+        });
+        time(3, &mut || {
+            drop(engine.score_parts(text, Some(&understood), only(&[2, 3]), encoded, &mut scores));
+        });
         let mut pool = None;
         time(4, &mut || pool = engine.pool(text, encoded, &mut scores).ok());
         let (pool, _) = pool.unwrap();
@@ -81,13 +87,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     }
-    let names = ["whole answer, with reasons", "understanding", "BM25", "encoder", "first stage and pool", "rules"];
+    let names =
+        ["whole answer, with reasons", "understanding", "BM25", "encoder", "first stage and pool", "rules"];
     for (name, times) in names.iter().zip(&mut times) {
         times.sort_unstable();
         let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1e3;
         println!("{name:28} p50 {:6.2} ms  p95 {:6.2} ms  p99 {:6.2} ms", at(50), at(95), at(99));
     }
-    println!("{} questions, {n_hits} films: largest difference of score and sum shown {worst:.1e}", texts.len());
+    println!(
+        "{} questions, {n_hits} films: largest difference of score and sum shown {worst:.1e}",
+        texts.len()
+    );
     println!("{n_turned} of {n_compared} pairs can be turned round by at most three facts; {}", memory());
     Ok(())
 }
@@ -95,6 +105,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// Memory held now and at most.
 fn memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").trim().to_owned();
+    let of =
+        |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").trim().to_owned();
     format!("resident {} (at most {})", of("VmRSS:"), of("VmHWM:"))
 }
