@@ -119,8 +119,13 @@ pub(crate) fn show(query: &str, answer: &Answer, json: bool, explain: bool) -> a
     for hit in &answer.hits {
         let year = hit.film.year.map_or(String::new(), |year| format!(" ({year})"));
         writeln!(text, "{:>3}. {}{year}", hit.rank, hit.film.title)?;
-        let parts: Vec<String> =
-            hit.parts.iter().map(|part| format!("{} {:.3}", part.name, part.contribution)).collect();
+        // Parts that have nothing to say of this film (no plot, no votes) are left out: they add nothing.
+        let parts: Vec<String> = hit
+            .parts
+            .iter()
+            .filter(|part| part.contribution != 0.0)
+            .map(|part| format!("{} {:.3}", part.name, part.contribution))
+            .collect();
         match &hit.reasons {
             Some(reasons) if explain => all_reasons(&mut text, reasons)?,
             Some(reasons) => main_reasons(&mut text, reasons)?,
