@@ -43,6 +43,10 @@ fn brute_force(films: &[Film], query: &str, config: &LexicalConfig, tokenizer: T
             let idf = (1.0 + (films.len() as f64 - n_matching + 0.5) / (n_matching + 0.5)).ln();
             for (score, text) in scores.iter_mut().zip(&texts) {
                 let tf = text.iter().filter(|word| *word == term).count() as f64;
+                if tf == 0.0 {
+                    // Where no film has a word, lengths have no average to be compared with.
+                    continue;
+                }
                 let (k1, b) = (f64::from(config.k1), f64::from(config.b));
                 let norm = k1 * (1.0 - b + b * text.len() as f64 / average);
                 *score += weight * (1.0 + count.ln()) * idf * tf * (k1 + 1.0) / (tf + norm);
