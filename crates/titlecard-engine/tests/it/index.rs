@@ -26,12 +26,16 @@ fn film(id: usize, title: &str, tags: &str) -> Film {
 /// BM25 by the formula in the module's head, in 64 bits, over plain lists of words.
 fn brute_force(films: &[Film], query: &str, config: &LexicalConfig, tokenizer: Tokenizer) -> Vec<f64> {
     let mut scores = vec![0.0; films.len()];
-    let mut counts: HashMap<String, f64> = HashMap::new();
-    tokenizer.tokens(query).into_iter().for_each(|term| *counts.entry(term).or_default() += 1.0);
-    // Function words only count where there is nothing else (single letters are not stemmed).
-    if counts.keys().any(|term| !is_stop_word(term)) {
-        counts.retain(|term, _| !is_stop_word(term));
+    // Terms with the word as it first stands and how often they come.
+    let mut terms: HashMap<String, (String, f64)> = HashMap::new();
+    tokenizer.for_each_with_span(query, |term, span| {
+        terms.entry(term.to_owned()).or_insert_with(|| (query[span].to_owned(), 0.0)).1 += 1.0;
+    });
+    // Function words only count where there is nothing else.
+    if terms.values().any(|(word, _)| !is_stop_word(word)) {
+        terms.retain(|_, (word, _)| !is_stop_word(word));
     }
+    let counts: HashMap<String, f64> = terms.into_iter().map(|(term, (_, count))| (term, count)).collect();
     let [title, tags, ..] = config.weights.as_array().map(f64::from);
     for (weight, text_of) in
         [(title, (|film: &Film| film.title.clone()) as fn(&Film) -> String), (tags, |film| film.tags.clone())]
