@@ -309,7 +309,9 @@ fn fold_into(word: &str, folded: &mut String) {
         let class = canonical_combining_class(*c);
         !(class >= 200 || (10..=35).contains(&class) || matches!(c, '\u{200c}' | '\u{200d}'))
     };
-    for c in word.chars().flat_map(char::to_lowercase).nfkd().filter(is_kept).nfc() {
+    // Decomposing can bring capitals back ("ꟸ" holds an "Ħ"), so lower case comes before and after.
+    let lower = word.chars().flat_map(char::to_lowercase).nfkd().filter(is_kept).nfc();
+    for c in lower.flat_map(char::to_lowercase) {
         // Letters that are no accented form to Unicode but are to a person with another keyboard.
         match c {
             'ø' => folded.push('o'),
@@ -323,7 +325,7 @@ fn fold_into(word: &str, folded: &mut String) {
             'æ' => folded.push_str("ae"),
             'œ' => folded.push_str("oe"),
             'þ' => folded.push_str("th"),
-            _ => folded.extend(c.to_lowercase()),
+            _ => folded.push(c),
         }
     }
 }
@@ -429,6 +431,7 @@ mod tests {
             ["dont", "the", "father", "obrien", "quoted", "rock", "n", "roll"]
         );
         assert_eq!(tokens("Schindler\u{2019}s 90's"), ["schindler", "90"]);
+        assert_eq!(tokens("ꟸ"), ["h"]);
         assert_eq!(tokens("well-known, U.S.A. 3.5"), ["well", "known", "u", "s", "a", "3", "5"]);
         assert_eq!(tokens("''' \u{2019} - "), [""; 0]);
     }
