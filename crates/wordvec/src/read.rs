@@ -391,9 +391,10 @@ fn looks_binary(ahead: &[u8], dim: usize) -> bool {
     let Some(space) = ahead.iter().position(|&byte| byte == b' ') else { return false };
     let end = ahead.len().min((space + 1).saturating_add(dim.saturating_mul(4)));
     let sample = &ahead[space + 1..end];
+    // Behind the first line the next word may begin, which need not be ASCII; numbers are.
+    let sample = sample.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
     let printable = |byte: &u8| {
-        matches!(byte, b'+' | b'-' | b'.' | b' ' | b'\t' | b'\r' | b'\n' | 0x80..)
-            || byte.is_ascii_alphanumeric()
+        matches!(byte, b'+' | b'-' | b'.' | b' ' | b'\t' | b'\r' | b'\n') || byte.is_ascii_alphanumeric()
     };
     !sample.iter().all(printable) || !sample.contains(&b' ') && dim > 1
 }
