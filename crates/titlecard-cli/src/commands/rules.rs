@@ -97,7 +97,7 @@ fn list(session: &Session, arguments: &ListArguments) -> anyhow::Result<Outcome>
     for (at, rule) in ranker.rules().rules().iter().enumerate() {
         let support =
             rule.support.map_or(String::new(), |share| format!("  ({:.1} % of pairs)", 100.0 * share));
-        writeln!(text, "{:>3}. {:>+8.3}  {}{support}", at + 1, rule.weights[0], ranker.rules().text(at))?;
+        writeln!(text, "{:>3}. {:>+8.3}  {}{support}", at + 1, ranker.weight(at), ranker.rules().text(at))?;
     }
     for term in ranker.rules().linear() {
         writeln!(text, "     {:>+8.3}  x {}", term.weight, term.name)?;
@@ -118,7 +118,7 @@ fn show(session: &Session, arguments: &ShowArguments) -> anyhow::Result<Outcome>
     let at = position(&ranker, arguments.rule)?;
     let rule = &ranker.rules().rules()[at];
     let mut text = format!("rule {}: {}\n", arguments.rule, ranker.rules().text(at));
-    writeln!(text, "  adds {:+.4} to the score if", rule.weights[0])?;
+    writeln!(text, "  adds {:+.4} to the score if", ranker.weight(at))?;
     for line in ranker.rule_words(at) {
         writeln!(text, "  - {line}")?;
     }
@@ -137,7 +137,7 @@ fn edit(session: &Session, arguments: &EditArguments) -> anyhow::Result<Outcome>
     let ranker = ranker(session)?;
     let at = position(&ranker, arguments.rule)?;
     let weight = arguments.weight.unwrap_or(0.0);
-    let before = ranker.rules().rules()[at].weights[0];
+    let before = ranker.weight(at);
     let edited = ranker.with_weight(at, weight)?;
     let path = session.workspace.rules();
     write_bytes(&path, edited.rules().to_json().as_bytes())?;

@@ -151,6 +151,11 @@ mod tests {
         for (line, expected) in lines.iter().zip(expected) {
             assert!(line.starts_with(expected), "{line}");
         }
+        // A rule that is only part of others weighs nothing; two outputs are no ranking.
+        let part = text.replacen(r#", "weights": [1]"#, "", 1);
+        assert_eq!(Ranker::from_json(&part).unwrap().weight(0), 0.0);
+        let two = r#"{"outputs": ["a", "b"], "bias": [0, 0], "literals": [], "rules": []}"#;
+        assert!(Ranker::from_json(two).unwrap_err().to_string().contains("2 outputs"));
         let unknown = text.replace("genre shared", "genre shard");
         let error = Ranker::from_json(&unknown).unwrap_err().to_string();
         assert!(error.contains("`genre shard`") && error.contains("did you mean"), "{error}");

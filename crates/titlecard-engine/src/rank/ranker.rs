@@ -21,6 +21,12 @@ pub enum RankerError {
         /// The literal.
         name: String,
     },
+    /// Ranking needs one score a film.
+    #[error("the rules have {found} outputs, ranking needs one; keep the one called `score`")]
+    Outputs {
+        /// Outputs of the list.
+        found: usize,
+    },
     /// A score of the linear part does not exist.
     #[error("the linear part names `{name}`, which is no score; the scores are {known}")]
     UnknownScore {
@@ -88,6 +94,9 @@ impl Ranker {
     /// # Errors
     /// [`RankerError::UnknownLiteral`] or [`RankerError::UnknownScore`].
     pub fn new(rules: RuleList) -> Result<Self, RankerError> {
+        if rules.outputs().len() != 1 {
+            return Err(RankerError::Outputs { found: rules.outputs().len() });
+        }
         let sources = rules.literals().iter().map(source_of).collect::<Result<_, _>>()?;
         let linear = rules
             .linear()
@@ -159,7 +168,7 @@ impl Ranker {
             fired: Vec::new(),
             linear: Vec::new(),
         });
-        let weight = |rule: &usize| (*rule, self.rules.rules()[*rule].weights[0]);
+        let weight = |rule: &usize| (*rule, self.weight(*rule));
         let terms = self.linear.iter().zip(self.rules.linear()).zip(values).zip(&explanation.linear);
         Reasons {
             bias: self.rules.bias()[0],
@@ -189,6 +198,14 @@ impl Ranker {
             rules,
             list.linear().to_vec(),
         )?)
+    }
+
+    /// What a rule adds where it holds; 0 for one that is only part of others.
+    ///
+    /// # Panics
+    /// If there is no such rule.
+    pub fn weight(&self, rule: usize) -> f64 {
+        self.rules.rules()[rule].weights.first().copied().unwrap_or(0.0)
     }
 
     /// Literals of a rule, by number.
