@@ -122,7 +122,7 @@ fn catalogue(path: &str, wanted: &HashSet<u32>) -> (Lexicon, HashMap<u32, FilmFa
         "lexicon: {} entities, {} names, {:.1} MB, made in {:.2} s",
         names.len(),
         lexicon.len(),
-        lexicon.memory_bytes() as f64 / 1e6,
+        lexicon.n_bytes() as f64 / 1e6,
         started.elapsed().as_secs_f64()
     );
     (lexicon, facts)

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tantivy::directory::{Directory, MmapDirectory, OwnedBytes, error::OpenReadError};
 
 /// Why a saved file could not be written, found or trusted.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +130,29 @@ pub(crate) fn sync_folder(folder: &Path) {
 /// [`ArtifactError::Missing`] or [`ArtifactError::Io`].
 pub fn read_bytes(path: &Path, command: &'static str) -> Result<Vec<u8>, ArtifactError> {
     fs::read(path).map_err(|source| not_found_or_io(path, command, source))
+}
+
+/// Maps the file at `path`; its pages come in as they are touched.
+///
+/// # Errors
+/// [`ArtifactError::Missing`] with the command that makes it, or [`ArtifactError::Io`].
+pub(crate) fn map_file(path: &Path, command: &'static str) -> Result<OwnedBytes, ArtifactError> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let missing = || ArtifactError::Missing { path: path.to_owned(), command };
+    if !path.is_file() {
+        return Err(missing());
+    }
+    let other = |error: String| ArtifactError::io("read", path)(io::Error::other(error));
+    let directory = MmapDirectory::open(folder).map_err(|error| other(error.to_string()))?;
+    let name = path.file_name().unwrap_or_default();
+    let file = directory.open_read(Path::new(name)).map_err(|error| match error {
+        OpenReadError::FileDoesNotExist(_) => missing(),
+        error => other(error.to_string()),
+    })?;
+    file.read_bytes().map_err(ArtifactError::io("read", path))
 }
 
 /// Turns "not found" into the error that says which command makes the file.

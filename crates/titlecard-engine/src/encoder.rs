@@ -14,7 +14,9 @@ use plotters::prelude::*;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use wordvec::WordVecError;
-use wordvec::encoder::{EncoderConfig, Pair, Side, StaticEncoder, TokenBag, hard_negatives, train_encoder};
+use wordvec::encoder::{
+    EncoderConfig, Pair, Side, StaticEncoder, TextEncoder, TokenBag, hard_negatives, train_encoder,
+};
 use wordvec::write::Precision;
 
 use crate::artifact::{ArtifactError, write_bytes};
@@ -313,8 +315,8 @@ pub(crate) fn word_tokenizer() -> Tokenizer {
     Tokenizer::new(TokenizerConfig::default())
 }
 
-pub(crate) fn bag_of(encoder: &StaticEncoder, tokenizer: Tokenizer, text: &str) -> TokenBag {
-    encoder.bag(tokenizer.tokens(text).iter().map(String::as_str))
+pub(crate) fn bag_of(encoder: &(impl TextEncoder + ?Sized), tokenizer: Tokenizer, text: &str) -> TokenBag {
+    encoder.count(&tokenizer.tokens(text))
 }
 
 /// Text of a film that is searched.

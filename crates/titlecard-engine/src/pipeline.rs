@@ -38,6 +38,7 @@ use crate::eval::tasks::{EvalError, NamedRegressor, Tuned};
 use crate::graph::{self, Graph, GraphError, GraphSummary};
 use crate::index::{Encoded, IndexError, SearchIndex, word_tokenizer};
 use crate::progress::{Interrupted, Progress, Report, tell};
+use crate::query::Lexicon;
 use crate::rank::learn::{LearnError, Learned};
 use crate::rank::ranker::{Ranker, RankerError};
 use crate::rank::training::List;
@@ -183,6 +184,11 @@ impl Workspace {
         self.root.join("graph/graph.tcg")
     }
 
+    /// Names of the graph's entities, ready to be found in questions.
+    pub fn names(&self) -> PathBuf {
+        self.root.join("graph/names.tclx")
+    }
+
     /// Original titles that differ from the titles, as JSON.
     pub fn other_titles(&self) -> PathBuf {
         self.root.join("graph/other_titles.json")
@@ -240,6 +246,22 @@ pub fn prepare(
         tell(report, "reading files to join", 0, 0, path)?;
         joined.read(Path::new(path))?;
     }
+    let mut read = |on_film: &mut dyn FnMut(Film) -> ControlFlow<()>, step: &'static str| {
+        let mut on_bytes = |done: u64, total: u64| report(&Progress { step, done, total, note: "" });
+        if config.catalogue.path.is_empty() {
+            sample::read_films(&options, on_film)
+        } else {
+            read_films(Path::new(&config.catalogue.path), &options, on_film, &mut on_bytes)
+        }
+    };
+    if joined.looks_at_titles() {
+        let mut on_film = |film: Film| {
+            joined.look(&film);
+            ControlFlow::Continue(())
+        };
+        read(&mut on_film, "looking up titles to join")?;
+        joined.find_by_title();
+    }
     let mut failure = None;
     let mut on_film = |mut film: Film| match writer.write({
         joined.fill(&mut film);
@@ -251,13 +273,7 @@ pub fn prepare(
             ControlFlow::Break(())
         }
     };
-    let mut on_bytes =
-        |done: u64, total: u64| report(&Progress { step: "reading catalogue", done, total, note: "" });
-    let mut cleaning = if config.catalogue.path.is_empty() {
-        sample::read_films(&options, &mut on_film)?
-    } else {
-        read_films(Path::new(&config.catalogue.path), &options, &mut on_film, &mut on_bytes)?
-    };
+    let mut cleaning = read(&mut on_film, "reading catalogue")?;
     if let Some(error) = failure {
         return Err(error.into());
     }
@@ -612,6 +628,7 @@ pub fn build_graph(
     report: &mut Report<'_>,
 ) -> Result<GraphSummary, PipelineError> {
     let summary = graph::build(&workspace.graph(), films, &config.graph, report)?;
+    Lexicon::of_graph(&open_graph(workspace, Some(films.len()))?).save(&workspace.names())?;
     let path = workspace.graph_summary();
     let mut json = serde_json::to_vec_pretty(&summary)
         .map_err(|error| ArtifactError::io("write", &path)(std::io::Error::other(error)))?;
@@ -696,19 +713,22 @@ pub fn load_rules(workspace: &Workspace) -> Result<Option<Ranker>, PipelineError
         .map_err(|source| PipelineError::RuleFile { path, source })
 }
 
+/// The graph with its names: those saved beside it, or where there are none of this graph, made anew.
+fn open_knowledge(workspace: &Workspace, config: &Config) -> Result<Knowledge, PipelineError> {
+    let graph = open_graph(workspace, None)?;
+    let names = Lexicon::open(&workspace.names(), &graph)?.unwrap_or_else(|| Lexicon::of_graph(&graph));
+    Ok(Knowledge::with_names(graph, names, &config.search))
+}
+
 /// Opens the index with the weights of the settings.
 ///
 /// # Errors
 /// [`PipelineError`] naming the command that makes what is missing.
 pub fn open_engine(workspace: &Workspace, config: &Config) -> Result<Engine, PipelineError> {
-    // The names of the graph are learned while the index is opened.
+    // Names that have to be put in order anew would otherwise double the time.
     let (index, knowledge) = std::thread::scope(|scope| {
         let has_graph = workspace.graph().exists();
-        let knowledge = scope.spawn(move || {
-            has_graph
-                .then(|| open_graph(workspace, None).map(|graph| Knowledge::new(graph, &config.search)))
-                .transpose()
-        });
+        let knowledge = scope.spawn(move || has_graph.then(|| open_knowledge(workspace, config)).transpose());
         (SearchIndex::open(&workspace.index(), false), knowledge.join())
     });
     let engine = Engine::new(index?, config.lexical, config.fusion);

@@ -324,6 +324,23 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Checks that it is a file of version 2, and [`Layout::of`].
+    pub(crate) fn of_version_2(bytes: &[u8]) -> Result<Self, WordVecError> {
+        if bytes.len() < 8 || !bytes.starts_with(MAGIC) {
+            return Err(damaged("it holds no word vectors"));
+        }
+        check_version(bytes)?;
+        Self::of(bytes)
+    }
+
+    pub(crate) fn n_words(&self) -> usize {
+        self.n_words
+    }
+
+    pub(crate) fn dim(&self) -> usize {
+        self.dim
+    }
+
     fn verify(&self, bytes: &[u8]) -> Result<(), WordVecError> {
         if crc32fast::hash(&bytes[..bytes.len() - FOOTER_BYTES]) == self.checksum {
             Ok(())
@@ -340,7 +357,7 @@ impl Layout {
         bytes[self.words.clone()].get(start..u64_at(ends, at * 8) as usize).unwrap_or_default()
     }
 
-    fn index_of(&self, bytes: &[u8], word: &str) -> Option<usize> {
+    pub(crate) fn index_of(&self, bytes: &[u8], word: &str) -> Option<usize> {
         let slots = &bytes[self.slots.clone()];
         let same = |at: u32| (at as usize) < self.n_words && self.word(bytes, at as usize) == word.as_bytes();
         let slot = |at: usize| u32_at(slots, at * 4);
@@ -358,7 +375,7 @@ impl Layout {
         f32::from_bits(u32_at(&bytes[self.scales.clone()], at * 4))
     }
 
-    fn row<'b>(&self, bytes: &'b [u8], at: usize) -> Cow<'b, [f32]> {
+    pub(crate) fn row<'b>(&self, bytes: &'b [u8], at: usize) -> Cow<'b, [f32]> {
         let stored = self.stored(bytes, at);
         match self.precision {
             Precision::F32 => match bytemuck::try_cast_slice(stored) {

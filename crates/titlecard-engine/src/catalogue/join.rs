@@ -1,6 +1,7 @@
-//! More about the films from other files: plots, votes, languages and years, joined by id.
+//! More about the films from other files: plots, votes, languages and years, joined by id, and where a row of
+//! Wikipedia names no film by id, by title and year.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde_json::Value;
 use super::cells::{Year, list_of_value, parse_votes, parse_year, text_of_value};
 use super::read::{delimiter_of, open_decompressed};
 use super::{CatalogueError, Film};
+use crate::text::title_key;
 
 /// What ids of films that only Wikipedia knows begin with.
 pub(super) const PAGE_PREFIX: &str = "wikipedia-";
@@ -29,6 +31,9 @@ pub struct JoinReport {
     pub unusable: u64,
     /// Films of the catalogue that a row was found for.
     pub matched: u64,
+    /// Of them, those found by title and year.
+    #[serde(default)]
+    pub by_title: u64,
     /// Films added that the catalogue does not have.
     pub added: u64,
 }
@@ -38,7 +43,16 @@ pub struct JoinReport {
 pub struct Joined {
     /// Ordered, so that added films come in the same order every time.
     rows: BTreeMap<String, Vec<(usize, Row)>>,
+    /// Rows that name no film by id, and films no row with a plot names, by the look-up form of their title.
+    by_title: HashMap<String, Namesakes>,
     reports: Vec<JoinReport>,
+}
+
+/// Ids of rows and of films with one title, with their years.
+#[derive(Debug, Default)]
+struct Namesakes {
+    rows: Vec<(String, i32)>,
+    films: Vec<(String, i32)>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -122,6 +136,7 @@ impl Joined {
         report.rows_read += 1;
         let page = text(PAGE);
         let id = IDS.iter().map(|column| text(column).trim().to_owned()).find(|id| !id.is_empty());
+        let has_id = id.is_some();
         let id = id.or_else(|| (!page.trim().is_empty()).then(|| id_of_page(page.trim())));
         let Some(id) = id else {
             report.unusable += 1;
@@ -138,13 +153,64 @@ impl Joined {
             languages = list("original_language");
         }
         let row = Row {
-            title: text("title").trim().to_owned(),
+            title: without_disambiguation(text("title").trim()).to_owned(),
             year,
             plot: text("plot").trim().to_owned(),
             votes: votes.or((sources > 0).then_some(sources)),
             languages,
         };
+        if let (false, Some(year)) = (has_id, row.year)
+            && !row.plot.is_empty()
+            && !row.title.is_empty()
+        {
+            self.by_title.entry(title_key(&row.title)).or_default().rows.push((id.clone(), year));
+        }
         self.rows.entry(id).or_default().push((number, row));
+    }
+
+    /// Whether rows are to be found by title: then [`Joined::look`] wants to see every film before the first is
+    /// filled, and [`Joined::find_by_title`] is to be called in between.
+    pub fn looks_at_titles(&self) -> bool {
+        !self.by_title.is_empty()
+    }
+
+    /// Notes a film that a row may be about.
+    pub fn look(&mut self, film: &Film) {
+        let has_plot = |rows: &Vec<(usize, Row)>| rows.iter().any(|(_, row)| !row.plot.is_empty());
+        if let Some(year) = film.year
+            && let Some(namesakes) = self.by_title.get_mut(&title_key(&film.title))
+            && !self.rows.get(&film.id).is_some_and(has_plot)
+        {
+            namesakes.films.push((film.id.clone(), year));
+        }
+    }
+
+    /// Gives rows without an id to the film of their title and year: of the same year first, then of the year
+    /// before or after, and only where one row and one film are left to choose from.
+    pub fn find_by_title(&mut self) {
+        for mut namesakes in std::mem::take(&mut self.by_title).into_values() {
+            for years_off in [0, 1] {
+                let near = |a: i32, b: i32| (a - b).abs() <= years_off;
+                let mut found = Vec::new();
+                for (row, row_year) in &namesakes.rows {
+                    let mut films = namesakes.films.iter().filter(|(_, year)| near(*year, *row_year));
+                    if let (Some((film, year)), None) = (films.next(), films.next())
+                        && namesakes.rows.iter().filter(|(_, other)| near(*other, *year)).count() == 1
+                    {
+                        found.push((row.clone(), film.clone()));
+                    }
+                }
+                for (row, film) in found {
+                    namesakes.rows.retain(|(id, _)| *id != row);
+                    namesakes.films.retain(|(id, _)| *id != film);
+                    let rows = self.rows.remove(&row).unwrap_or_default();
+                    for (number, _) in &rows {
+                        self.reports[*number].by_title += 1;
+                    }
+                    self.rows.entry(film).or_default().extend(rows);
+                }
+            }
+        }
     }
 
     /// Fills what `film` lacks; what it has stays. Of several files that know a thing the first one read wins.
@@ -189,6 +255,16 @@ impl Joined {
     pub fn reports(&self) -> &[JoinReport] {
         &self.reports
     }
+}
+
+/// A title of Wikipedia without what tells its page from others: "Zathura (2005 film)" is "Zathura".
+fn without_disambiguation(title: &str) -> &str {
+    const KINDS: [&str; 6] = ["film", "movie", "serial", "series", "miniseries", "special"];
+    title
+        .strip_suffix(')')
+        .and_then(|rest| rest.rsplit_once(" ("))
+        .filter(|(_, inside)| inside.split(' ').next_back().is_some_and(|last| KINDS.contains(&last)))
+        .map_or(title, |(name, _)| name.trim_end())
 }
 
 /// Refuses a file that names no films or says nothing of them that we keep.

@@ -152,8 +152,8 @@ impl fmt::Display for CleaningReport {
         for file in &self.joined {
             writeln!(
                 f,
-                "  joined `{}`: {} rows, {} films matched, {} added, {} rows unusable",
-                file.source, file.rows_read, file.matched, file.added, file.unusable
+                "  joined `{}`: {} rows, {} films matched ({} by title and year), {} added, {} rows unusable",
+                file.source, file.rows_read, file.matched, file.by_title, file.added, file.unusable
             )?;
         }
         Ok(())

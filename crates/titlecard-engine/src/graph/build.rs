@@ -91,7 +91,7 @@ pub fn build(
         }
     }
     tell(report, STEP, 4, N_STEPS, "is-a")?;
-    let (hierarchy, sources) = is_a::build(&mut builder.names, wordnet.as_ref(), &entity_key);
+    let (hierarchy, sources) = is_a::build(&mut builder.names, config.is_a, wordnet.as_ref(), &entity_key);
     let mut summary = GraphSummary {
         n_films: films.len(),
         entities: BTreeMap::new(),

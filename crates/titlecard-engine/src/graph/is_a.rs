@@ -150,9 +150,10 @@ impl Hierarchy {
 /// Number of is-a edges by where they are from.
 pub(super) type Sources = BTreeMap<&'static str, usize>;
 
-/// Puts everything together; parents that no film has yet are made.
+/// Puts everything together; parents that no film has yet are made. Without `kinds`, genres and keywords have none.
 pub(super) fn build(
     names: &mut Names,
+    kinds: bool,
     wordnet: Option<&WordNet>,
     key_of: &dyn Fn(&str) -> String,
 ) -> (Hierarchy, Sources) {
@@ -165,6 +166,9 @@ pub(super) fn build(
     };
     years_and_places(names, wordnet, &mut hierarchy, key_of);
     count("years and places", &hierarchy);
+    if !kinds {
+        return (hierarchy, sources);
+    }
     film_vocabulary(names, &mut hierarchy, key_of);
     count("film vocabulary", &hierarchy);
     keywords_that_are_genres(names, &mut hierarchy);
@@ -376,7 +380,7 @@ mod tests {
     #[test]
     fn the_film_vocabulary_is_closed_and_makes_what_is_missing() {
         let mut names = names(&["zombies", "horror", "female serial killer", "serial killer"], &["Horror"]);
-        let (hierarchy, _) = build(&mut names, None, &str::to_lowercase);
+        let (hierarchy, _) = build(&mut names, true, None, &str::to_lowercase);
         assert_eq!(above(&names, &hierarchy, "zombies"), ["Horror", "monster", "undead", "zombie"]);
         assert_eq!(above(&names, &hierarchy, "horror"), ["Horror"]);
         assert_eq!(
@@ -402,7 +406,7 @@ mod tests {
         assert_eq!(decade_of(1989), "1980s");
         let mut names = Names::default();
         let year = names.intern(Kind::Year, "1984".to_owned(), "1984");
-        let (hierarchy, _) = build(&mut names, None, &str::to_owned);
+        let (hierarchy, _) = build(&mut names, true, None, &str::to_owned);
         assert_eq!(names.rows(Kind::Decade)[0].1, "1980s");
         assert_eq!(hierarchy.ancestors(year).len(), 1);
     }

@@ -56,6 +56,9 @@ pub struct GraphConfig {
     /// Tab-separated file of ids (`tmdb_id`, `imdb_id`, `wikipedia_page_id`, `original_language`); empty
     /// for none.
     pub ids: String,
+    /// Whether genres and keywords have what they are a kind of (a slasher is horror); years and places always
+    /// have their decades and countries.
+    pub is_a: bool,
     /// Share of the films with keywords and a phrase in the overview that need to have the phrase as
     /// keyword for it to give films without keywords that keyword.
     pub min_phrase_precision: f64,
@@ -63,6 +66,6 @@ pub struct GraphConfig {
 
 impl Default for GraphConfig {
     fn default() -> Self {
-        Self { wordnet: String::new(), ids: String::new(), min_phrase_precision: 0.3 }
+        Self { wordnet: String::new(), ids: String::new(), is_a: true, min_phrase_precision: 0.3 }
     }
 }

@@ -19,13 +19,12 @@
 //! Blocks 13 to 16 are parents, ancestors, children and descendants, ascending differences. The record
 //! of an entity that is no film begins with the number of its films.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
-use tantivy::directory::{Directory, MmapDirectory, OwnedBytes, error::OpenReadError};
+use tantivy::directory::OwnedBytes;
 
 use super::{Kind, Relation};
-use crate::artifact::{ArtifactError, write_atomically};
+use crate::artifact::{ArtifactError, map_file, write_atomically};
 use crate::text::title_key;
 
 const MAGIC: &[u8; 4] = b"TCGR";
@@ -111,22 +110,7 @@ impl Graph {
     /// # Errors
     /// [`GraphError::Artifact`]: missing, damaged, or of another version of the format.
     pub fn open(path: &Path) -> Result<Self, GraphError> {
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let missing = || ArtifactError::Missing { path: path.to_owned(), command: COMMAND };
-        if !path.is_file() {
-            return Err(missing().into());
-        }
-        let other = |error: String| ArtifactError::io("read", path)(io::Error::other(error));
-        let directory = MmapDirectory::open(folder).map_err(|error| other(error.to_string()))?;
-        let name = path.file_name().unwrap_or_default();
-        let file = directory.open_read(Path::new(name)).map_err(|error| match error {
-            OpenReadError::FileDoesNotExist(_) => missing(),
-            error => other(error.to_string()),
-        })?;
-        let bytes = file.read_bytes().map_err(ArtifactError::io("read", path))?;
+        let bytes = map_file(path, COMMAND)?;
         Self::from_bytes(bytes).map_err(|fault| {
             match fault {
                 Fault::Damaged(what) => {
@@ -217,6 +201,11 @@ impl Graph {
     /// Number of entities, films among them.
     pub fn n_entities(&self) -> usize {
         self.kinds[N_KINDS] as usize
+    }
+
+    /// Checksum of the file: tells one graph from another.
+    pub fn checksum(&self) -> u32 {
+        word(&self.bytes, 2)
     }
 
     /// Length of the file in bytes.

@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use wordvec::WordVectors;
-use wordvec::encoder::{Side, StaticEncoder};
+use wordvec::encoder::{MappedEncoder, Side, StaticEncoder, TextEncoder};
 use wordvec::pool::Sif;
 
 use crate::artifact::{
@@ -115,7 +115,7 @@ pub struct SearchIndex {
 
 /// The trained encoder and what it makes of the films.
 pub struct Encoded {
-    encoder: StaticEncoder,
+    encoder: Box<dyn TextEncoder + Send + Sync>,
     records: VectorIndex,
     /// One row for every passage of a plot, in the order of the films ([`Facts::passages_of`]).
     plots: VectorIndex,
@@ -131,13 +131,13 @@ impl Encoded {
         let plots: Vec<&str> = plots_of(films);
         let records = VectorIndex::of_rows(&encode(&encoder, &records), encoder.dim())?;
         let plots = VectorIndex::of_rows(&encode(&encoder, &plots), encoder.dim())?;
-        Ok(Self { encoder, records, plots })
+        Ok(Self { encoder: Box::new(encoder), records, plots })
     }
 
     /// Vector of a question, `[dim]`; zeros if it has no word.
     pub fn question(&self, text: &str) -> Vec<f32> {
         let mut vector = vec![0.0; self.encoder.dim()];
-        let bag = crate::encoder::bag_of(&self.encoder, crate::encoder::word_tokenizer(), text);
+        let bag = crate::encoder::bag_of(&*self.encoder, crate::encoder::word_tokenizer(), text);
         self.encoder.encode_bag(&bag, Side::Query, &mut vector);
         vector
     }
@@ -298,7 +298,7 @@ impl SearchIndex {
         let facts = Facts::read(&read_bytes(&generation.join(FACTS), COMMAND)?)
             .ok_or_else(|| inconsistent(format!("`{FACTS}` is damaged")))?;
         let encoded = if manifest.files.contains_key(ENCODER) {
-            let encoder = StaticEncoder::from_bytes(&read_bytes(&generation.join(ENCODER), COMMAND)?)?;
+            let encoder = MappedEncoder::open(&generation.join(ENCODER))?;
             let records = VectorIndex::open(&generation, ENCODED)?;
             let plots = VectorIndex::open(&generation, ENCODED_PLOTS)?;
             let n_films = records.len();
@@ -313,7 +313,7 @@ impl SearchIndex {
             if [records.dim(), plots.dim()] != [encoder.dim(); 2] {
                 return Err(inconsistent("encoded films of other dimensions than the encoder".to_owned()));
             }
-            Some(Encoded { encoder, records, plots })
+            Some(Encoded { encoder: Box::new(encoder), records, plots })
         } else {
             None
         };

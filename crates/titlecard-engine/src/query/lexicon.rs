@@ -3,10 +3,17 @@
 //! Names are folded as the tokenizer folds them and kept once each in one string. A name is found by the
 //! hash of its words and then compared, so a collision finds nothing wrong. A filter of the hashes of all
 //! beginnings of names ends most look-ups at their first or second word.
+//!
+//! A lexicon is one run of bytes, made in memory or mapped from a file, little endian: `TCLX`, version u32,
+//! CRC-32 of what follows u32, checksum of the graph its numbers are of u32, start and length u64 of each of
+//! nine sections (see [`Section`]), the sections.
 
-use std::collections::HashSet;
+use std::path::Path;
 
-use crate::graph::Kind;
+use tantivy::directory::OwnedBytes;
+
+use crate::artifact::{ArtifactError, map_file, write_bytes};
+use crate::graph::{Graph, Kind};
 use crate::text::{Tokenizer, TokenizerConfig, is_stop_word};
 
 /// Longest name in words; longer ones are left out.
@@ -16,22 +23,45 @@ const COMMON_SHARE: f64 = 1.5e-4;
 const COMMON_MIN: u32 = 12;
 const NONE: u32 = u32::MAX;
 
-/// A dictionary of names.
-#[derive(Debug, Clone)]
-pub struct Lexicon {
+const MAGIC: &[u8; 4] = b"TCLX";
+const VERSION: u32 = 1;
+const COMMAND: &str = "titlecard graph build";
+const N_SECTIONS: usize = 9;
+const HEADER_BYTES: usize = 16 + 16 * N_SECTIONS;
+
+/// What the sections hold, in their order.
+#[derive(Debug, Clone, Copy)]
+enum Section {
     /// All names, one after the other.
-    blob: String,
-    /// Where each name begins in `blob`, and the end of the last.
-    offsets: Vec<u32>,
-    /// Where the entities of each name begin in `kinds` and `ids`, and the end of the last.
-    entry_starts: Vec<u32>,
-    kinds: Vec<Kind>,
-    ids: Vec<u32>,
-    slots: Slots,
-    /// A bit for the hash of each proper beginning of a name.
-    beginnings: Vec<u64>,
-    /// Hashes of words that occur in many names.
-    common: HashSet<u64>,
+    Names,
+    /// Where each name begins, and the end of the last: u32.
+    NameStarts,
+    /// Where the entities of each name begin in the next two, and the end of the last: u32.
+    EntryStarts,
+    /// Number of a [`Kind`]: u8.
+    Kinds,
+    /// Number of an entity: u32.
+    Ids,
+    /// Hash table: numbers of names, u32, and a byte of the hash beside each.
+    Slots,
+    SlotBytes,
+    /// A bit for the hash of each proper beginning of a name: u64.
+    Beginnings,
+    /// Hashes of words that occur in many names, rising: u64.
+    Common,
+}
+
+/// A dictionary of names.
+#[derive(Clone)]
+pub struct Lexicon {
+    bytes: OwnedBytes,
+    sections: [(usize, usize); N_SECTIONS],
+}
+
+impl std::fmt::Debug for Lexicon {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.debug_struct("Lexicon").field("names", &self.len()).field("bytes", &self.bytes.len()).finish()
+    }
 }
 
 /// A name found: words `first..end` of the text, and its number in the lexicon.
@@ -56,12 +86,96 @@ impl Lexicon {
         for (kind, id, name) in entities {
             builder.add(kind, id, name);
         }
-        builder.finish()
+        builder.finish(0)
+    }
+
+    /// The names of a graph's entities that questions may name.
+    pub fn of_graph(graph: &Graph) -> Self {
+        const KINDS: [Kind; 7] = [
+            Kind::Film,
+            Kind::Genre,
+            Kind::Keyword,
+            Kind::Person,
+            Kind::Country,
+            Kind::Language,
+            Kind::Place,
+        ];
+        let names = KINDS.into_iter().flat_map(|kind| graph.entities(kind).map(move |id| (kind, id)));
+        let mut builder = Builder::default();
+        for (kind, id) in names {
+            builder.add(kind, id.0, graph.name(id));
+        }
+        builder.finish(graph.checksum())
+    }
+
+    /// Saves it to a new file renamed into place.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Io`].
+    pub fn save(&self, path: &Path) -> Result<(), ArtifactError> {
+        write_bytes(path, &self.bytes)
+    }
+
+    /// Opens what [`Lexicon::save`] wrote; none if there is no such file, or one of another graph or version:
+    /// then [`Lexicon::of_graph`] makes it anew.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Damaged`], or [`ArtifactError::Io`].
+    pub fn open(path: &Path, graph: &Graph) -> Result<Option<Self>, ArtifactError> {
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let bytes = map_file(path, COMMAND)?;
+        if bytes.get(4..8).is_some_and(|version| version != VERSION.to_le_bytes()) && bytes.starts_with(MAGIC)
+        {
+            return Ok(None);
+        }
+        let lexicon = Self::from_bytes(bytes).map_err(|what| ArtifactError::Damaged {
+            path: path.to_owned(),
+            what: what.to_owned(),
+            command: COMMAND,
+        })?;
+        Ok(Some(lexicon).filter(|lexicon| u32_at(&lexicon.bytes, 3) == graph.checksum()))
+    }
+
+    fn from_bytes(bytes: OwnedBytes) -> Result<Self, &'static str> {
+        if bytes.len() < HEADER_BYTES || !bytes.starts_with(MAGIC) {
+            return Err("it does not begin as a dictionary of names does");
+        }
+        if crc32fast::hash(&bytes[12..]) != u32_at(&bytes, 2) {
+            return Err("its checksum differs");
+        }
+        let mut sections = [(0, 0); N_SECTIONS];
+        for (at, section) in sections.iter_mut().enumerate() {
+            let (start, length) = (u64_at(&bytes, 2 + 2 * at), u64_at(&bytes, 3 + 2 * at));
+            let end = start.checked_add(length).filter(|&end| end <= bytes.len() as u64);
+            *section = (start as usize, end.ok_or("a section ends behind the file")? as usize);
+        }
+        let lexicon = Self { bytes, sections };
+        let (n_slots, n_names) = (lexicon.section(Section::SlotBytes).len(), lexicon.len());
+        let is_sound = n_slots.is_power_of_two()
+            && n_names < n_slots
+            && lexicon.section(Section::Slots).len() == 4 * n_slots
+            && lexicon.section(Section::EntryStarts).len() == 4 * (n_names + 1)
+            && lexicon.section(Section::Ids).len() == 4 * lexicon.section(Section::Kinds).len()
+            && (lexicon.section(Section::Beginnings).len() / 8).is_power_of_two();
+        if is_sound { Ok(lexicon) } else { Err("its tables do not fit together") }
+    }
+
+    fn section(&self, section: Section) -> &[u8] {
+        let (start, end) = self.sections[section as usize];
+        &self.bytes[start..end]
+    }
+
+    /// Row `at` of what begins at `starts`.
+    fn range(&self, starts: Section, at: u32) -> std::ops::Range<usize> {
+        let starts = self.section(starts);
+        u32_at(starts, at as usize) as usize..u32_at(starts, at as usize + 1) as usize
     }
 
     /// Number of different names.
     pub fn len(&self) -> usize {
-        self.offsets.len() - 1
+        (self.section(Section::NameStarts).len() / 4).saturating_sub(1)
     }
 
     /// Whether there is no name.
@@ -69,14 +183,9 @@ impl Lexicon {
         self.len() == 0
     }
 
-    /// Bytes held in memory.
-    pub fn memory_bytes(&self) -> usize {
-        self.blob.capacity()
-            + 4 * (self.offsets.capacity() + self.entry_starts.capacity() + self.ids.capacity())
-            + self.kinds.capacity()
-            + 5 * self.slots.numbers.capacity()
-            + 8 * self.beginnings.capacity()
-            + 9 * self.common.capacity()
+    /// Bytes of the whole.
+    pub fn n_bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The entities called `name`, in any case and with or without diacritics.
@@ -94,17 +203,23 @@ impl Lexicon {
 
     /// The name with this number, folded.
     pub(super) fn name(&self, name: u32) -> &str {
-        name_in(&self.blob, &self.offsets, name)
+        std::str::from_utf8(self.name_bytes(name)).unwrap_or_default()
+    }
+
+    fn name_bytes(&self, name: u32) -> &[u8] {
+        self.section(Section::Names).get(self.range(Section::NameStarts, name)).unwrap_or_default()
     }
 
     pub(super) fn entities(&self, name: u32) -> impl Iterator<Item = (Kind, u32)> + '_ {
-        let range = self.entry_starts[name as usize] as usize..self.entry_starts[name as usize + 1] as usize;
-        self.kinds[range.clone()].iter().copied().zip(self.ids[range].iter().copied())
+        let (kinds, ids) = (self.section(Section::Kinds), self.section(Section::Ids));
+        self.range(Section::EntryStarts, name)
+            .filter_map(move |at| Some((*Kind::ALL.get(usize::from(*kinds.get(at)?))?, u32_at(ids, at))))
     }
 
     /// Whether `word` occurs in many names, so that alone it names nothing.
     pub(super) fn is_common(&self, word: &str) -> bool {
-        self.common.contains(&extend(START, word)) || is_stop_word(word)
+        let (hash, common) = (extend(START, word), self.section(Section::Common).as_chunks::<8>().0);
+        common.binary_search_by_key(&hash, |other| u64::from_le_bytes(*other)).is_ok() || is_stop_word(word)
     }
 
     /// Calls `with` for every name that begins at word `first`, shortest first. `word(at)` is the folded
@@ -130,18 +245,32 @@ impl Lexicon {
     }
 
     fn begins(&self, hash: u64) -> bool {
-        let bit = bit_of(hash, self.beginnings.len());
-        self.beginnings[bit / 64] >> (bit % 64) & 1 == 1
+        let beginnings = self.section(Section::Beginnings);
+        let bit = bit_of(hash, beginnings.len() / 8);
+        u64_at(beginnings, bit / 64) >> (bit % 64) & 1 == 1
     }
 
     fn lookup<'a>(&self, hash: u64, tokens: &(impl Iterator<Item = &'a str> + Clone)) -> Option<u32> {
-        self.slots.find(hash, |name| same_words(self.name(name), tokens.clone())).ok()
+        let (numbers, bytes) = (self.section(Section::Slots), self.section(Section::SlotBytes));
+        let is_it = |name: u32| same_words(self.name_bytes(name), tokens.clone());
+        find_slot(bytes, |at| u32_at(numbers, at), hash, is_it).ok()
     }
 }
 
+/// Number `at` of a table of u32; 0 behind its end.
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.as_chunks::<4>().0.get(at).map_or(0, |number| u32::from_le_bytes(*number))
+}
+
+/// Number `at` of a table of u64; 0 behind its end.
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes.as_chunks::<8>().0.get(at).map_or(0, |number| u64::from_le_bytes(*number))
+}
+
 /// Whether `name` is `tokens` joined by spaces.
-fn same_words<'a>(name: &str, mut tokens: impl Iterator<Item = &'a str>) -> bool {
-    name.split(' ').all(|word| tokens.next() == Some(word)) && tokens.next().is_none()
+fn same_words<'a>(name: &[u8], mut tokens: impl Iterator<Item = &'a str>) -> bool {
+    name.split(|&byte| byte == b' ').all(|word| tokens.next().map(str::as_bytes) == Some(word))
+        && tokens.next().is_none()
 }
 
 fn name_in<'a>(blob: &'a str, offsets: &[u32], name: u32) -> &'a str {
@@ -181,28 +310,38 @@ impl Slots {
         Self { numbers: vec![NONE; n_slots], bytes: vec![0; n_slots] }
     }
 
-    /// The name for which `is_it` holds, or the number of the free slot where it belongs.
-    fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Result<u32, usize> {
-        let mask = self.numbers.len() - 1;
-        let mixed = mixed(hash);
-        let mut at = (mixed >> 8) as usize & mask;
-        loop {
-            let byte = self.bytes[at];
-            if byte == 0 {
-                return Err(at);
-            }
-            let number = self.numbers[at];
-            if byte == byte_of(mixed) && is_it(number) {
-                return Ok(number);
-            }
-            at = (at + 1) & mask;
-        }
+    /// See [`find_slot`].
+    fn find(&self, hash: u64, is_it: impl FnMut(u32) -> bool) -> Result<u32, usize> {
+        find_slot(&self.bytes, |at| self.numbers[at], hash, is_it)
     }
 
     fn put(&mut self, slot: usize, hash: u64, name: u32) {
         self.numbers[slot] = name;
         self.bytes[slot] = byte_of(mixed(hash));
     }
+}
+
+/// The name for which `is_it` holds, or the number of the free slot where it belongs.
+fn find_slot(
+    bytes: &[u8],
+    number: impl Fn(usize) -> u32,
+    hash: u64,
+    mut is_it: impl FnMut(u32) -> bool,
+) -> Result<u32, usize> {
+    let mask = bytes.len() - 1;
+    let mixed = mixed(hash);
+    let first = (mixed >> 8) as usize & mask;
+    // Once round at most: a damaged table may have no free slot.
+    for at in (first..=mask).chain(0..first) {
+        let byte = bytes[at];
+        if byte == 0 {
+            return Err(at);
+        }
+        if byte == byte_of(mixed) && is_it(number(at)) {
+            return Ok(number(at));
+        }
+    }
+    Err(first)
 }
 
 /// A byte of the hash that is never 0, which marks a free slot.
@@ -257,9 +396,9 @@ impl Builder {
             self.grow();
         }
         let hash = words.iter().fold(START, |hash, word| extend(hash, word));
-        let found = self
-            .slots
-            .find(hash, |name| same_words(name_in(&self.blob, &self.offsets, name), words.iter().copied()));
+        let found = self.slots.find(hash, |name| {
+            same_words(name_in(&self.blob, &self.offsets, name).as_bytes(), words.iter().copied())
+        });
         let name = match found {
             Ok(name) => name,
             Err(slot) => {
@@ -288,7 +427,7 @@ impl Builder {
         self.slots = slots;
     }
 
-    fn finish(mut self) -> Lexicon {
+    fn finish(mut self, graph: u32) -> Lexicon {
         self.entries.sort_unstable();
         self.entries.dedup();
         let n_names = self.offsets.len() - 1;
@@ -316,19 +455,41 @@ impl Builder {
             }
         }
         let least = COMMON_MIN.max((n_names as f64 * COMMON_SHARE) as u32);
-        let common = counts.into_iter().filter(|(_, count)| *count >= least).map(|(word, _)| word).collect();
-        self.blob.shrink_to_fit();
-        self.offsets.shrink_to_fit();
-        Lexicon {
-            blob: self.blob,
-            offsets: self.offsets,
-            entry_starts,
-            kinds: self.entries.iter().map(|(_, kind, _)| *kind).collect(),
-            ids: self.entries.iter().map(|(_, _, id)| *id).collect(),
-            slots: self.slots,
-            beginnings,
-            common,
+        let mut common: Vec<u64> =
+            counts.into_iter().filter(|(_, count)| *count >= least).map(|(word, _)| word).collect();
+        common.sort_unstable();
+        let u32s = |values: &[u32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        let u64s = |values: &[u64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        let parts: [Vec<u8>; N_SECTIONS] = [
+            self.blob.into_bytes(),
+            u32s(&self.offsets),
+            u32s(&entry_starts),
+            self.entries.iter().map(|(_, kind, _)| *kind as u8).collect(),
+            self.entries.iter().flat_map(|(_, _, id)| id.to_le_bytes()).collect(),
+            u32s(&self.slots.numbers),
+            self.slots.bytes,
+            u64s(&beginnings),
+            u64s(&common),
+        ];
+        let mut bytes = Vec::from(MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(graph.to_le_bytes());
+        let mut sections = [(0, 0); N_SECTIONS];
+        let mut start = HEADER_BYTES;
+        for (part, section) in parts.iter().zip(&mut sections) {
+            *section = (start, start + part.len());
+            bytes.extend((start as u64).to_le_bytes());
+            bytes.extend((part.len() as u64).to_le_bytes());
+            start = section.1.next_multiple_of(8);
         }
+        for part in parts {
+            bytes.extend(part);
+            bytes.resize(bytes.len().next_multiple_of(8), 0);
+        }
+        let checksum = crc32fast::hash(&bytes[12..]);
+        bytes[8..12].copy_from_slice(&checksum.to_le_bytes());
+        Lexicon { bytes: OwnedBytes::new(bytes), sections }
     }
 }
 
@@ -390,8 +551,34 @@ mod tests {
         for (id, name) in names.iter().enumerate() {
             assert_eq!(lexicon.entities_named(name), [(Kind::Film, id as u32)]);
         }
-        assert!(lexicon.memory_bytes() < 60_000 * 90, "{}", lexicon.memory_bytes());
+        assert!(lexicon.n_bytes() < 60_000 * 90, "{}", lexicon.n_bytes());
         assert!(lexicon.is_common("film") && !lexicon.is_common("41234"));
+    }
+
+    #[test]
+    fn a_damaged_dictionary_is_an_error_and_never_a_panic() {
+        let names = [(Kind::Film, 1, "Amélie"), (Kind::Person, 4, "Jean-Pierre Jeunet")];
+        let lexicon = Lexicon::from_entities(names);
+        let bytes = lexicon.bytes.as_slice().to_vec();
+        assert_eq!(Lexicon::from_bytes(OwnedBytes::new(bytes.clone())).unwrap().len(), lexicon.len());
+        for at in 0..bytes.len() {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 0x40;
+            // The graph's checksum and the version are looked at by who opens the file.
+            let is_checked = !(4..8).contains(&at);
+            assert_eq!(Lexicon::from_bytes(OwnedBytes::new(bytes.clone())).is_err(), is_checked, "byte {at}");
+            // With a checksum that fits, look-ups may miss names but end.
+            let checksum = crc32fast::hash(&bytes[12..]).to_le_bytes();
+            bytes[8..12].copy_from_slice(&checksum);
+            if let Ok(lexicon) = Lexicon::from_bytes(OwnedBytes::new(bytes)) {
+                lexicon.entities_named("amelie");
+                lexicon.entities_named("jean pierre");
+                lexicon.is_common("jean");
+            }
+        }
+        for cut in 0..bytes.len() {
+            assert!(Lexicon::from_bytes(OwnedBytes::new(bytes[..cut].to_vec())).is_err());
+        }
     }
 
     #[test]

@@ -310,3 +310,53 @@ fn other_files_fill_in_what_is_missing_and_add_films_with_a_plot() {
     let error = joined.read(&useless).unwrap_err().to_string();
     assert!(error.contains("no column says anything to add (found: tmdb_id, colour)"), "{error}");
 }
+
+#[test]
+fn rows_without_an_id_are_found_by_title_and_year() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plots.jsonl");
+    let row = |page: u32, title: &str, year: u32| {
+        format!(
+            "{{\"wikipedia_page_id\": {page}, \"title\": \"{title}\", \"year\": {year}, \"plot\": \"Plot {page}.\"}}\n"
+        )
+    };
+    let rows = [
+        row(1, "Zathura (2005 film)", 2005),
+        row(2, "Outpost", 2008),
+        // Two films of this title and year: it could be either.
+        row(3, "Stardust (film)", 2007),
+        // The film of the same year takes it, the one of the year before is left.
+        row(4, "Maps", 1994),
+        row(5, "Amélie", 2001),
+        row(6, "Nobody's Film (Bolivian film)", 1990),
+    ];
+    std::fs::write(&path, rows.concat()).unwrap();
+    let mut joined = Joined::default();
+    joined.read(&path).unwrap();
+    assert!(joined.looks_at_titles());
+    let film = |id: &str, title: &str, year: i32| Film {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        year: Some(year),
+        ..Film::default()
+    };
+    let mut films = [
+        film("a", "Zathura", 2005),
+        film("b", "Outpost", 2007),
+        film("c", "Stardust", 2007),
+        film("d", "Stardust", 2007),
+        film("e", "Maps", 1993),
+        film("f", "Maps", 1994),
+        film("g", "AMELIE", 2002),
+        film("h", "Nobody's Film", 1971),
+    ];
+    films.iter().for_each(|film| joined.look(film));
+    joined.find_by_title();
+    films.iter_mut().for_each(|film| joined.fill(film));
+    let plots: Vec<&str> = films.iter().map(|film| film.plot.as_str()).collect();
+    assert_eq!(plots, ["Plot 1.", "Plot 2.", "", "", "", "Plot 4.", "Plot 5.", ""]);
+    let added: Vec<String> = joined.remaining().into_iter().map(|film| film.title).collect();
+    assert_eq!(added, ["Stardust", "Nobody's Film"]);
+    let report = &joined.reports()[0];
+    assert_eq!((report.matched, report.by_title, report.added), (4, 4, 2));
+}

@@ -26,8 +26,10 @@ use crate::kernels::{Kernels, LANES};
 use crate::write::{Precision, replace_file, write_tcwv};
 use crate::{WordTable, WordVecError, WordVectors, tcwv, word_index};
 
+mod mapped;
 mod train;
 
+pub use mapped::MappedEncoder;
 pub use train::{EncoderConfig, EncoderProgress, Pair, hard_negatives, train_encoder};
 
 /// Which side of a pair a text is on; weights of tokens differ ("remember" says something in a document,
@@ -54,6 +56,50 @@ impl TokenBag {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// What turns texts into vectors: an encoder in memory or one mapped from its file.
+pub trait TextEncoder {
+    /// Components of a full vector.
+    fn dim(&self) -> usize;
+
+    /// Number of a token: its word's, or its bucket's.
+    fn token(&self, word: &str) -> Option<u32>;
+
+    /// Vector of length 1 of one text, `[dim]`; zeros if no token is known.
+    ///
+    /// # Panics
+    /// If `out` has another length than [`TextEncoder::dim`].
+    fn encode_bag(&self, bag: &TokenBag, side: Side, out: &mut [f32]);
+
+    /// Counts the tokens of a text.
+    fn count(&self, tokens: &[String]) -> TokenBag {
+        count_tokens(tokens.iter().map(String::as_str), |token| self.token(token))
+    }
+}
+
+fn count_tokens<'a>(
+    tokens: impl IntoIterator<Item = &'a str>,
+    number: impl Fn(&str) -> Option<u32>,
+) -> TokenBag {
+    let mut counts: HashMap<u32, f32> = HashMap::new();
+    for token in tokens.into_iter().filter_map(number) {
+        *counts.entry(token).or_default() += 1.0;
+    }
+    let mut bag: Vec<(u32, f32)> = counts.into_iter().collect();
+    bag.sort_unstable_by_key(|(token, _)| *token);
+    TokenBag(bag)
+}
+
+/// Number of the bucket of a word outside the vocabulary.
+fn bucket_of(word: &str, n_words: usize, n_buckets: usize) -> Option<u32> {
+    let bucket = word_index::hash(word.as_bytes()).checked_rem(n_buckets as u64)?;
+    Some((n_words as u64 + bucket) as u32)
+}
+
+/// Factor of a token's row in the sum of a text.
+fn gain_of(count: f32, log_weight: f32) -> f32 {
+    (1.0 + count.ln()) * log_weight.exp()
 }
 
 /// Token vectors and weights.
@@ -165,21 +211,13 @@ impl StaticEncoder {
 
     /// Number of a token: its word's, or its bucket's.
     pub fn token(&self, word: &str) -> Option<u32> {
-        self.words.index_of(word).map(|at| at as u32).or_else(|| {
-            let bucket = word_index::hash(word.as_bytes()).checked_rem(self.n_buckets as u64)?;
-            Some((self.words.len() as u64 + bucket) as u32)
-        })
+        let known = self.words.index_of(word).map(|at| at as u32);
+        known.or_else(|| bucket_of(word, self.words.len(), self.n_buckets))
     }
 
     /// Counts the tokens of a text.
     pub fn bag<'a>(&self, tokens: impl IntoIterator<Item = &'a str>) -> TokenBag {
-        let mut counts: HashMap<u32, f32> = HashMap::new();
-        for token in tokens.into_iter().filter_map(|token| self.token(token)) {
-            *counts.entry(token).or_default() += 1.0;
-        }
-        let mut bag: Vec<(u32, f32)> = counts.into_iter().collect();
-        bag.sort_unstable_by_key(|(token, _)| *token);
-        TokenBag(bag)
+        count_tokens(tokens, |token| self.token(token))
     }
 
     /// Vector of length 1 of one text, `[dim]`; zeros if no token is known.
@@ -206,7 +244,7 @@ impl StaticEncoder {
     fn sum(&self, bag: &TokenBag, side: Side, kernels: &Kernels, out: &mut [f32]) {
         out.fill(0.0);
         for &(token, count) in &bag.0 {
-            let gain = (1.0 + count.ln()) * self.log_weights[side as usize][token as usize].exp();
+            let gain = gain_of(count, self.log_weights[side as usize][token as usize]);
             let row = &self.table[token as usize * self.stride..(token as usize + 1) * self.stride];
             (kernels.combine)(out, row, &[gain]);
         }
@@ -261,39 +299,19 @@ impl StaticEncoder {
     /// # Errors
     /// [`WordVecError::Version`] or [`WordVecError::Damaged`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WordVecError> {
-        let damaged = |what: &str| WordVecError::Damaged(what.to_owned());
         let (header, body) =
             bytes.split_at_checked(HEADER_BYTES).ok_or_else(|| damaged("it is cut short"))?;
-        let u32_at =
-            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        if !header.starts_with(MAGIC) {
-            return Err(damaged("it holds no static encoder"));
-        }
-        if u32_at(4) != VERSION {
-            return Err(WordVecError::Version { found: u32_at(4), newest: VERSION });
-        }
-        if crc32fast::hash(body) != u32_at(60) {
+        let header = Header::read(header, bytes.len())?;
+        if crc32fast::hash(body) != header.checksum {
             return Err(damaged("its checksum does not fit"));
         }
-        let n_words = (u64::from(u32_at(16)) | u64::from(u32_at(20)) << 32) as usize;
-        let (n_buckets, n_dims) = (u32_at(24) as usize, u32_at(28) as usize);
-        let n_tokens = n_words.checked_add(n_buckets);
-        let n_bytes = n_tokens.and_then(|n| n.checked_mul(8));
-        let (weights, vectors) =
-            n_bytes.and_then(|n| body.split_at_checked(n)).ok_or_else(|| damaged("it is cut short"))?;
+        let Header { n_words, n_buckets, dim, .. } = header;
+        let (weights, vectors) = body.split_at(header.weight_bytes());
         let vectors = tcwv::read(vectors, &crate::read::ReadOptions::default())?;
-        let dim = vectors.dim();
-        if Some(vectors.len()) != n_tokens || dim != u32_at(8) as usize || n_words == 0 {
+        if vectors.len() != n_words + n_buckets || dim != vectors.dim() {
             return Err(damaged("its table does not fit its header"));
         }
-        if !(1..=MOST_DIMS).contains(&n_dims) {
-            return Err(damaged("its lengths do not fit"));
-        }
-        let mut dims: Vec<usize> = (0..n_dims - 1).map(|at| u32_at(32 + at * 4) as usize).collect();
-        dims.push(dim);
-        if !dims.is_sorted_by(|a, b| a < b) || dims[0] == 0 {
-            return Err(damaged("its lengths do not rise"));
-        }
+        let dims = header.dims;
         let weights: Vec<f32> = weights.as_chunks::<4>().0.iter().map(|x| f32::from_le_bytes(*x)).collect();
         let (queries, documents) = weights.split_at(n_words + n_buckets);
         let stride = dim.next_multiple_of(LANES);
@@ -304,6 +322,67 @@ impl StaticEncoder {
         let words = WordVectors::new(vectors.words()[..n_words].to_vec(), 1, vec![0.0; n_words])?;
         let log_weights = [queries.to_vec(), documents.to_vec()];
         Ok(Self { words, n_buckets, dim, stride, table, log_weights, dims })
+    }
+}
+
+impl TextEncoder for StaticEncoder {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn token(&self, word: &str) -> Option<u32> {
+        Self::token(self, word)
+    }
+
+    fn encode_bag(&self, bag: &TokenBag, side: Side, out: &mut [f32]) {
+        Self::encode_bag(self, bag, side, out);
+    }
+}
+
+fn damaged(what: &str) -> WordVecError {
+    WordVecError::Damaged(what.to_owned())
+}
+
+/// The first bytes of a file, checked against its length.
+#[derive(Debug)]
+struct Header {
+    n_words: usize,
+    n_buckets: usize,
+    dim: usize,
+    dims: Vec<usize>,
+    checksum: u32,
+}
+
+impl Header {
+    /// - `bytes`: the first [`HEADER_BYTES`]; `length`: of the whole file.
+    fn read(bytes: &[u8], length: usize) -> Result<Self, WordVecError> {
+        let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        if !bytes.starts_with(MAGIC) {
+            return Err(damaged("it holds no static encoder"));
+        }
+        if u32_at(4) != VERSION {
+            return Err(WordVecError::Version { found: u32_at(4), newest: VERSION });
+        }
+        let n_words = (u64::from(u32_at(16)) | u64::from(u32_at(20)) << 32) as usize;
+        let (n_buckets, n_dims, dim) = (u32_at(24) as usize, u32_at(28) as usize, u32_at(8) as usize);
+        let weight_bytes = n_words.checked_add(n_buckets).and_then(|n| n.checked_mul(8));
+        if weight_bytes.and_then(|n| n.checked_add(HEADER_BYTES)).is_none_or(|end| end > length) {
+            return Err(damaged("it is cut short"));
+        }
+        if n_words == 0 || !(1..=MOST_DIMS).contains(&n_dims) {
+            return Err(damaged("its table does not fit its header"));
+        }
+        let mut dims: Vec<usize> = (0..n_dims - 1).map(|at| u32_at(32 + at * 4) as usize).collect();
+        dims.push(dim);
+        if !dims.is_sorted_by(|a, b| a < b) || dims[0] == 0 {
+            return Err(damaged("its lengths do not rise"));
+        }
+        Ok(Self { n_words, n_buckets, dim, dims, checksum: u32_at(60) })
+    }
+
+    /// Bytes of the log weights of both sides.
+    fn weight_bytes(&self) -> usize {
+        (self.n_words + self.n_buckets) * 8
     }
 }
 
@@ -369,10 +448,37 @@ mod tests {
         let mut bytes = std::fs::read(&path).unwrap();
         for cut in [0, 10, 63, 100, bytes.len() - 1] {
             assert!(StaticEncoder::from_bytes(&bytes[..cut]).is_err(), "{cut} bytes");
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            assert!(MappedEncoder::open(&path).is_err(), "{cut} bytes");
         }
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         assert!(matches!(StaticEncoder::from_bytes(&bytes), Err(WordVecError::Damaged(_))));
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(matches!(MappedEncoder::open(&path), Err(WordVecError::Damaged(_))));
+    }
+
+    #[test]
+    fn mapped_and_in_memory_give_the_same_vectors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("encoder.tcse");
+        for precision in [Precision::F32, Precision::F16, Precision::Int8] {
+            small().save(&path, precision).unwrap();
+            let (encoder, mapped) =
+                (StaticEncoder::open(&path).unwrap(), MappedEncoder::open(&path).unwrap());
+            assert_eq!((mapped.dim(), mapped.n_tokens()), (6, 9));
+            for text in ["the sea and the ship", "judge", "kraken court kraken", ""] {
+                let tokens: Vec<String> = text.split_whitespace().map(String::from).collect();
+                let (bag, counted) = (encoder.bag(text.split_whitespace()), mapped.count(&tokens));
+                assert_eq!(bag, counted);
+                for side in [Side::Query, Side::Document] {
+                    let (mut expected, mut found) = ([0.0; 6], [1.0; 6]);
+                    encoder.encode_bag(&bag, side, &mut expected);
+                    mapped.encode_bag(&counted, side, &mut found);
+                    assert_eq!(expected, found, "{text} {precision:?}");
+                }
+            }
+        }
     }
 
     #[test]
