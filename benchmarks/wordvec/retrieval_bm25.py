@@ -4,6 +4,7 @@
     python benchmarks/wordvec/retrieval_bm25.py SCRATCH bm25     words as the encoder gets them
     python benchmarks/wordvec/retrieval_bm25.py SCRATCH subset   after minilm_encode.py: which films it has encoded
     python benchmarks/wordvec/retrieval_bm25.py SCRATCH minilm   ranks inside them
+    python benchmarks/wordvec/retrieval_bm25.py SCRATCH rrf      both by reciprocal rank fusion (k 60, 1,000 films each)
 
 One JSON object a result. Ranks count the films of higher score and half of those of equal score.
 """
@@ -39,40 +40,54 @@ def rank(scores, answer, subset=None):
     return 0.5 + (scores > right).sum() + (scores == right).sum() / 2
 
 
-def bm25(scratch):
-    import scipy.sparse
+class Bm25:
+    """Scores of all films, every occurrence of a word in the query counting, as in a bag-of-words query."""
 
-    with open(scratch / "docs.txt") as file:
-        docs = [line.split() for line in file]
-    vocabulary = {}
-    rows, columns, counts = [], [], []
-    for at, words in enumerate(docs):
-        seen = {}
-        for word in words:
-            number = vocabulary.setdefault(word, len(vocabulary))
-            seen[number] = seen.get(number, 0) + 1
-        rows += [at] * len(seen)
-        columns += seen.keys()
-        counts += seen.values()
-    n = len(docs)
-    lengths = np.array([len(words) for words in docs], dtype=np.float32)
-    rows, columns, tf = np.array(rows), np.array(columns), np.array(counts, dtype=np.float32)
-    df = np.bincount(columns, minlength=len(vocabulary))
-    idf = np.log(1 + (n - df + 0.5) / (df + 0.5)).astype(np.float32)
+    def __init__(self, scratch):
+        with open(scratch / "docs.txt") as file:
+            docs = [line.split() for line in file]
+        self.vocabulary = {}
+        rows, columns, counts = [], [], []
+        for at, words in enumerate(docs):
+            seen = {}
+            for word in words:
+                number = self.vocabulary.setdefault(word, len(self.vocabulary))
+                seen[number] = seen.get(number, 0) + 1
+            rows += [at] * len(seen)
+            columns += seen.keys()
+            counts += seen.values()
+        self.n = len(docs)
+        self.lengths = np.array([len(words) for words in docs], dtype=np.float32)
+        self.rows, self.columns, self.tf = np.array(rows), np.array(columns), np.array(counts, dtype=np.float32)
+
+    def weigh(self, k1, b):
+        import scipy.sparse
+
+        df = np.bincount(self.columns, minlength=len(self.vocabulary))
+        idf = np.log(1 + (self.n - df + 0.5) / (df + 0.5)).astype(np.float32)
+        relative = self.lengths[self.rows] / self.lengths.mean()
+        weight = idf[self.columns] * self.tf * (k1 + 1) / (self.tf + k1 * (1 - b + b * relative))
+        self.matrix = scipy.sparse.csc_matrix((weight, (self.rows, self.columns)), shape=(self.n, len(self.vocabulary)))
+
+    def scores(self, text):
+        known = [self.vocabulary[word] for word in text.split() if word in self.vocabulary]
+        scores = np.zeros(self.n, dtype=np.float32)
+        for number, time in zip(*np.unique(known, return_counts=True)):
+            span = slice(self.matrix.indptr[number], self.matrix.indptr[number + 1])
+            scores[self.matrix.indices[span]] += time * self.matrix.data[span]
+        return scores
+
+
+def bm25(scratch):
+    index = Bm25(scratch)
+    n = index.n
     subset = load_subset(scratch)
     for k1, b in ((1.2, 0.75), (0.9, 0.4)):
-        weight = idf[columns] * tf * (k1 + 1) / (tf + k1 * (1 - b + b * lengths[rows] / lengths.mean()))
-        matrix = scipy.sparse.csc_matrix((weight, (rows, columns)), shape=(n, len(vocabulary)))
+        index.weigh(k1, b)
         for name in SETS:
             full, inside, has_title = [], [], []
             for answer, titled, text in questions(scratch, name):
-                # Every occurrence counts, as in a bag-of-words query.
-                known = [vocabulary[word] for word in text.split() if word in vocabulary]
-                numbers, times = np.unique(known, return_counts=True)
-                scores = np.zeros(n, dtype=np.float32)
-                for number, time in zip(numbers, times):
-                    span = slice(matrix.indptr[number], matrix.indptr[number + 1])
-                    scores[matrix.indices[span]] += time * matrix.data[span]
+                scores = index.scores(text)
                 full.append(rank(scores, answer))
                 if subset is not None:
                     inside.append(rank(scores, answer, subset))
@@ -114,23 +129,48 @@ def subset(scratch):
     print(json.dumps({"films": int(flags.sum()), "of": n}))
 
 
-def minilm(scratch):
+def minilm_scores(scratch, name, numbers, rows):
+    """Cosines of every query with the encoded films; only queries whose answer is in the catalogue, in the order of the file."""
+    queries = np.load(scratch / f"minilm/{name}_kept.npy").astype(np.float32)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    wanted = list(questions(scratch, name))
+    assert len(queries) == len(wanted)
+    for query, (answer, titled, text) in zip(queries, wanted):
+        yield rows @ query, answer, titled, text
+
+
+def minilm_rows(scratch):
     numbers, rows = encoded(scratch)
-    place = {int(number): at for at, number in enumerate(numbers)}
     rows = rows.astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return numbers, rows
+
+
+def minilm(scratch):
+    numbers, rows = minilm_rows(scratch)
+    place = {int(number): at for at, number in enumerate(numbers)}
     for name in SETS:
-        # Only queries whose answer is in the catalogue, in the order of the file.
-        wanted = list(questions(scratch, name))
-        queries = np.load(scratch / f"minilm/{name}_kept.npy").astype(np.float32)
-        queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-        assert len(queries) == len(wanted)
+        found = [(rank(scores, place[answer]), titled) for scores, answer, titled, _ in minilm_scores(scratch, name, numbers, rows)]
+        ranks, has_title = map(np.array, zip(*found))
+        report("all-MiniLM-L6-v2", name, len(numbers), ranks, has_title)
+
+
+def rrf(scratch):
+    index = Bm25(scratch)
+    index.weigh(1.2, 0.75)
+    numbers, rows = minilm_rows(scratch)
+    place = {int(number): at for at, number in enumerate(numbers)}
+    for name in SETS:
         ranks, has_title = [], []
-        for query, (answer, titled, _) in zip(queries, wanted):
-            ranks.append(rank(rows @ query, place[answer]))
+        for dense, answer, titled, text in minilm_scores(scratch, name, numbers, rows):
+            fused = np.zeros(len(numbers))
+            for scores in (dense, index.scores(text)[numbers]):
+                best = np.argsort(-scores, kind="stable")[:1000]
+                fused[best] += 1 / (60 + np.arange(1, len(best) + 1))
+            ranks.append(rank(fused, place[answer]))
             has_title.append(titled)
-        report("all-MiniLM-L6-v2", name, len(numbers), np.array(ranks), np.array(has_title))
+        report("BM25 and all-MiniLM-L6-v2, RRF", name, len(numbers), np.array(ranks), np.array(has_title))
 
 
 if __name__ == "__main__":
-    {"bm25": bm25, "subset": subset, "minilm": minilm}[sys.argv[2]](pathlib.Path(sys.argv[1]))
+    {"bm25": bm25, "subset": subset, "minilm": minilm, "rrf": rrf}[sys.argv[2]](pathlib.Path(sys.argv[1]))
