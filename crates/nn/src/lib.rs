@@ -29,19 +29,25 @@
 //! # Ok::<(), nn::NnError>(())
 //! ```
 
+pub mod attention;
+pub mod cross_entropy;
 mod loss;
 mod matrix;
 mod mlp;
+pub mod norm;
 mod optimizer;
 mod product;
 pub mod schedule;
+pub mod simd;
+pub mod skinny;
 #[cfg(test)]
 mod tests;
 
 pub use loss::Loss;
 pub use matrix::Matrix;
 pub use mlp::{Activation, Gradients, Mlp, MlpConfig, Workspace, safetensors_metadata};
-pub use optimizer::{AdamConfig, Optimizer};
+pub use optimizer::{Adam, AdamConfig, Optimizer};
+pub use product::{Operand, multiply_into, multiply_strided};
 
 /// Why a net cannot be made or loaded.
 #[derive(Debug, thiserror::Error)]

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::mlp::{Dense, Gradients};
+use crate::simd::wide;
 use crate::{Mlp, NnError};
 
 /// Constants of Adam (Kingma and Ba, 2015) and AdamW (Loshchilov and Hutter, 2019).
@@ -39,6 +40,112 @@ impl Default for AdamConfig {
 enum Method {
     Sgd { learning_rate: f32, momentum: f32, weight_decay: f32 },
     Adam(AdamConfig),
+}
+
+/// One step of Adam or AdamW over some values; `n_steps` counts this one. `factor` scales the gradients
+/// first, so that clipping needs no pass of its own.
+#[allow(clippy::too_many_arguments, reason = "the state of Adam is what it is")]
+fn adam_update(
+    config: &AdamConfig,
+    n_steps: u64,
+    decayed: bool,
+    factor: f32,
+    values: &mut [f32],
+    gradients: &[f32],
+    first: &mut [f32],
+    second: &mut [f32],
+) {
+    const CHUNK: usize = 1 << 14;
+    let decay = if decayed { config.weight_decay } else { 0.0 };
+    let (in_gradient, direct) =
+        if config.decoupled { (0.0, 1.0 - config.learning_rate * decay) } else { (decay, 1.0) };
+    let correction = |beta: f32| (1.0 - f64::from(beta).powf(n_steps as f64)) as f32;
+    let step_size = config.learning_rate / correction(config.beta1);
+    let root = correction(config.beta2).sqrt();
+    let (beta1, beta2, epsilon) = (config.beta1, config.beta2, config.epsilon);
+    let chunks = values.par_chunks_mut(CHUNK).zip(gradients.par_chunks(CHUNK));
+    let chunks = chunks.zip(first.par_chunks_mut(CHUNK)).zip(second.par_chunks_mut(CHUNK));
+    chunks.for_each(|(((values, gradients), first), second)| {
+        wide(
+            #[inline(always)]
+            || {
+                let state = first.iter_mut().zip(second);
+                for ((value, gradient), (mean, square)) in values.iter_mut().zip(gradients).zip(state) {
+                    let gradient = factor * gradient + in_gradient * *value;
+                    *mean += (1.0 - beta1) * (gradient - *mean);
+                    *square = beta2 * *square + (1.0 - beta2) * gradient * gradient;
+                    *value = *value * direct - step_size * *mean / (square.sqrt() / root + epsilon);
+                }
+            },
+        );
+    });
+}
+
+/// Adam or AdamW for values of the caller's own, all in one row; [`Optimizer`] is for an [`Mlp`].
+#[derive(Debug, Clone)]
+pub struct Adam {
+    config: AdamConfig,
+    n_steps: u64,
+    first: Vec<f32>,
+    second: Vec<f32>,
+}
+
+impl Adam {
+    /// For `n` values.
+    pub fn new(n: usize, config: AdamConfig) -> Self {
+        Self { config, n_steps: 0, first: vec![0.0; n], second: vec![0.0; n] }
+    }
+
+    /// Changes the step size, for schedules.
+    pub fn set_learning_rate(&mut self, rate: f32) {
+        self.config.learning_rate = rate;
+    }
+
+    /// Takes one step with gradients times `factor`.
+    ///
+    /// - `groups`: lengths of consecutive values, each with whether they are decayed.
+    ///
+    /// # Panics
+    /// If lengths do not fit.
+    pub fn step(&mut self, values: &mut [f32], gradients: &[f32], factor: f32, groups: &[(usize, bool)]) {
+        let n: usize = groups.iter().map(|(length, _)| length).sum();
+        assert!(n == values.len() && n == gradients.len() && n == self.first.len(), "lengths");
+        self.n_steps += 1;
+        let mut place = 0;
+        for &(length, decayed) in groups {
+            let range = place..place + length;
+            adam_update(
+                &self.config,
+                self.n_steps,
+                decayed,
+                factor,
+                &mut values[range.clone()],
+                &gradients[range.clone()],
+                &mut self.first[range.clone()],
+                &mut self.second[range],
+            );
+            place += length;
+        }
+    }
+
+    /// Steps taken, means of gradients, means of squared gradients: what a checkpoint keeps.
+    pub fn state(&self) -> (u64, &[f32], &[f32]) {
+        (self.n_steps, &self.first, &self.second)
+    }
+
+    /// Puts a saved state back.
+    ///
+    /// # Errors
+    /// [`NnError::State`] if the lengths do not fit.
+    pub fn restore(&mut self, n_steps: u64, first: Vec<f32>, second: Vec<f32>) -> Result<(), NnError> {
+        let expected = self.first.len();
+        if first.len() != expected || second.len() != expected {
+            let found = 4 * (first.len() + second.len());
+            return Err(NnError::State { found, expected: 8 * expected });
+        }
+        (self.n_steps, self.first, self.second) = (n_steps, first, second);
+        Ok(())
+    }
 }
 
 /// An optimiser with its state for one net.
@@ -116,24 +223,9 @@ impl Optimizer {
                 }
             }
             Method::Adam(config) => {
-                let decay = if is_weight { config.weight_decay } else { 0.0 };
-                let (in_gradient, direct) =
-                    if config.decoupled { (0.0, 1.0 - config.learning_rate * decay) } else { (decay, 1.0) };
-                let correction = |beta: f32| (1.0 - f64::from(beta).powf(self.n_steps as f64)) as f32;
-                let step_size = config.learning_rate / correction(config.beta1);
-                let root = correction(config.beta2).sqrt();
-                let first = self.first[place..end].par_chunks_mut(CHUNK);
-                let second = self.second[place..end].par_chunks_mut(CHUNK);
-                chunks.zip(first).zip(second).for_each(|(((values, gradients), first), second)| {
-                    let state = first.iter_mut().zip(second);
-                    for ((value, gradient), (mean, square)) in values.iter_mut().zip(gradients).zip(state) {
-                        let gradient = gradient + in_gradient * *value;
-                        *mean += (1.0 - config.beta1) * (gradient - *mean);
-                        *square = config.beta2 * *square + (1.0 - config.beta2) * gradient * gradient;
-                        *value =
-                            *value * direct - step_size * *mean / (square.sqrt() / root + config.epsilon);
-                    }
-                });
+                let first = &mut self.first[place..end];
+                let second = &mut self.second[place..end];
+                adam_update(&config, self.n_steps, is_weight, 1.0, values, gradients, first, second);
             }
         }
         end
@@ -162,5 +254,51 @@ impl Optimizer {
             *value = f32::from_le_bytes(*bytes);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adam_over_a_row_is_adam_over_a_net() {
+        use crate::{Activation, Loss, Matrix, MlpConfig, Workspace};
+        let config = MlpConfig {
+            sizes: vec![3, 2],
+            activation: Activation::Identity,
+            dropout: Vec::new(),
+            residual_io: false,
+            seed: 4,
+        };
+        let adam = AdamConfig { weight_decay: 0.1, decoupled: true, ..AdamConfig::default() };
+        let mut net = Mlp::new(&config).unwrap();
+        let flat = |net: &Mlp| [net.layers[0].weight.as_slice(), &net.layers[0].bias].concat();
+        let mut values = flat(&net);
+        let (mut of_net, mut of_row) = (Optimizer::adam(&net, adam), Adam::new(8, adam));
+        let mut workspace = Workspace::new(&net, 1);
+        let input = Matrix::from_rows(&[&[1.0, -2.0, 0.5]]);
+        let mut gradient = Matrix::zeros(1, 2);
+        for _ in 0..5 {
+            let predicted = net.forward_train(&input, 0, &mut workspace);
+            Loss::Mse.value_and_grad(predicted, &Matrix::zeros(1, 2), &mut gradient);
+            net.backward(&gradient, &mut workspace);
+            let layer = &workspace.gradients().layers[0];
+            let doubled: Vec<f32> =
+                [layer.weight.as_slice(), &layer.bias].concat().iter().map(|x| 2.0 * x).collect();
+            of_net.step(&mut net, workspace.gradients());
+            of_row.step(&mut values, &doubled, 0.5, &[(6, true), (2, false)]);
+        }
+        assert_eq!(values, flat(&net));
+        let (n_steps, first, second) = of_row.state();
+        assert_eq!(n_steps, 5);
+        let (first, second) = (first.to_vec(), second.to_vec());
+        let mut other = Adam::new(8, adam);
+        other.restore(n_steps, first, second).unwrap();
+        let mut again = values.clone();
+        of_row.step(&mut values, &[0.1; 8], 1.0, &[(8, true)]);
+        other.step(&mut again, &[0.1; 8], 1.0, &[(8, true)]);
+        assert_eq!(values, again);
+        assert!(other.restore(1, vec![0.0], vec![0.0]).is_err());
     }
 }

@@ -10,9 +10,9 @@ use rayon::prelude::*;
 
 use crate::Matrix;
 
-/// A matrix or its transpose, read in place.
-#[derive(Clone, Copy)]
-pub(crate) struct Operand<'a> {
+/// A matrix or its transpose, read in place; also a part of a larger one, by strides.
+#[derive(Debug, Clone, Copy)]
+pub struct Operand<'a> {
     data: &'a [f32],
     rows: usize,
     cols: usize,
@@ -33,6 +33,35 @@ impl<'a> From<&'a Matrix> for Operand<'a> {
 }
 
 impl<'a> Operand<'a> {
+    /// `rows` rows of `cols` values, one after the other.
+    ///
+    /// # Panics
+    /// If there are fewer values.
+    pub fn rows_of(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// `rows` rows of `cols` values; row `i` begins at `i * row_stride`.
+    ///
+    /// # Panics
+    /// If a value would be out of bounds.
+    pub fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+        let operand = Self { data, rows, cols, row_stride, col_stride: 1 };
+        assert!(data.len() >= operand.extent(), "operand in bounds");
+        operand
+    }
+
+    /// The transpose, of the same values.
+    pub fn t(self) -> Self {
+        Self {
+            data: self.data,
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
+    }
+
     /// The transpose of `matrix`.
     pub(crate) fn transposed(matrix: &'a Matrix) -> Self {
         Self {
@@ -42,6 +71,15 @@ impl<'a> Operand<'a> {
             row_stride: 1,
             col_stride: matrix.cols(),
         }
+    }
+
+    /// Rows `first..first + rows`.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn rows_from(self, first: usize, rows: usize) -> Self {
+        assert!(first + rows <= self.rows, "rows in bounds");
+        Self { data: &self.data[(first * self.row_stride).min(self.data.len())..], rows, ..self }
     }
 
     /// Number of values that must exist for every element to be in bounds.
@@ -98,54 +136,91 @@ fn rows_of_transposed(from: &[f32], rows: usize, cols: usize) -> Vec<f32> {
 /// # Panics
 /// If the shapes do not fit.
 pub(crate) fn multiply(left: Operand<'_>, right: Operand<'_>, out: &mut Matrix, accumulate: bool) {
-    assert_eq!(left.cols, right.rows, "inner dimensions");
     assert_eq!((left.rows, right.cols), (out.rows(), out.cols()), "shape of the result");
-    assert!(left.data.len() >= left.extent() && right.data.len() >= right.extent(), "operands in bounds");
+    multiply_into(left, right, out.as_mut_slice(), accumulate);
+}
+
+/// `out = left · right`, or `out += left · right` if `accumulate`, for values of the caller's own.
+///
+/// - `out`: `[left.rows, right.cols]`, row by row.
+///
+/// Large results are made by all threads; the same bytes on any number of them.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn multiply_into(left: Operand<'_>, right: Operand<'_>, out: &mut [f32], accumulate: bool) {
+    assert_eq!(out.len(), left.rows * right.cols, "size of the result");
     let n = right.cols;
     if n == 0 || left.rows == 0 {
         return;
     }
     let copied;
     let right = if right.row_stride == 1 && right.rows > 0 && left.rows >= COPY_FROM_ROWS {
-        // As stored, the operand has `right.cols` rows of `right.rows` values.
-        copied = rows_of_transposed(right.data, right.cols, right.rows);
-        Operand { data: &copied, row_stride: n, col_stride: 1, ..right }
+        if right.col_stride == right.rows {
+            // As stored, the operand has `right.cols` rows of `right.rows` values.
+            copied = rows_of_transposed(right.data, right.cols, right.rows);
+            Operand { data: &copied, row_stride: n, col_stride: 1, ..right }
+        } else {
+            right
+        }
     } else {
         right
     };
-    out.as_mut_slice().par_chunks_mut(BLOCK_ROWS * n).enumerate().for_each(|(block, out)| {
+    out.par_chunks_mut(BLOCK_ROWS * n).enumerate().for_each(|(block, out)| {
         let first = block * BLOCK_ROWS;
-        let m = out.len() / n;
-        let left_block = &left.data[(first * left.row_stride).min(left.data.len())..];
-        // SAFETY: `out` is `m * n` values, written with strides (n, 1) for m rows and n columns, all in
-        // bounds, and borrowed mutably, so nothing else reads or writes it. The last element read of
-        // `left` is at `(first + m - 1) * row_stride + (k - 1) * col_stride`, below `extent()`, which
-        // the assertion above compares with its length; the same for `right`. With `k == 0` gemm reads
-        // neither operand.
-        unsafe {
-            gemm::gemm(
-                m,
-                n,
-                left.cols,
-                out.as_mut_ptr(),
-                1,
-                n as isize,
-                accumulate,
-                left_block.as_ptr(),
-                left.col_stride as isize,
-                left.row_stride as isize,
-                right.data.as_ptr(),
-                right.col_stride as isize,
-                right.row_stride as isize,
-                1.0,
-                1.0,
-                false,
-                false,
-                false,
-                Parallelism::None,
-            );
-        }
+        let rows = out.len() / n;
+        multiply_strided(left.rows_from(first, rows), right, out, n, 1.0, accumulate);
     });
+}
+
+/// `out = scale · left · right`, or `out += …` if `accumulate`, on this thread, into a part of a larger
+/// result: row `i` of it begins at `out[i * out_stride]`.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn multiply_strided(
+    left: Operand<'_>,
+    right: Operand<'_>,
+    out: &mut [f32],
+    out_stride: usize,
+    scale: f32,
+    accumulate: bool,
+) {
+    assert_eq!(left.cols, right.rows, "inner dimensions");
+    let (m, n) = (left.rows, right.cols);
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert!(out_stride >= n && out.len() >= (m - 1) * out_stride + n, "result in bounds");
+    assert!(left.data.len() >= left.extent() && right.data.len() >= right.extent(), "operands in bounds");
+    // SAFETY: `out` is written with strides (out_stride, 1) for m rows and n columns; `out_stride >= n`
+    // keeps rows apart and the last element is below `out.len()` by the assertion. It is borrowed mutably,
+    // so nothing else reads or writes it. The last element read of `left` is at `(m - 1) * row_stride +
+    // (k - 1) * col_stride`, below `extent()`, which the assertion compares with its length; the same for
+    // `right`. With `k == 0` gemm reads neither operand.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            left.cols,
+            out.as_mut_ptr(),
+            1,
+            out_stride as isize,
+            accumulate,
+            left.data.as_ptr(),
+            left.col_stride as isize,
+            left.row_stride as isize,
+            right.data.as_ptr(),
+            right.col_stride as isize,
+            right.row_stride as isize,
+            1.0,
+            scale,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
 }
 
 #[cfg(test)]
@@ -211,6 +286,42 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn parts_of_a_larger_result_agree_with_the_safe_twin() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(9);
+        let (a, b) = (random(7, 40, &mut rng), random(5, 40, &mut rng));
+        // Columns 3..13 of `a` times the transpose of those of `b`, into columns 2..7 of rows of 11.
+        let left = Operand::strided(&a.as_slice()[3..], 7, 10, 40);
+        let right = Operand::strided(&b.as_slice()[3..], 5, 10, 40).t();
+        for accumulate in [false, true] {
+            let start = random(7, 11, &mut rng);
+            let mut fast = start.clone();
+            multiply_strided(left, right, &mut fast.as_mut_slice()[2..], 11, 0.5, accumulate);
+            let mut slow = Matrix::zeros(7, 5);
+            by_hand(left, right, &mut slow, false);
+            for i in 0..7 {
+                for j in 0..11_usize {
+                    let expected = match j.checked_sub(2).filter(|&j| j < 5) {
+                        None => start.row(i)[j],
+                        Some(at) => 0.5 * slow.row(i)[at] + if accumulate { start.row(i)[j] } else { 0.0 },
+                    };
+                    assert!((fast.row(i)[j] - expected).abs() < 1e-5, "{i} {j}");
+                }
+            }
+        }
+        let whole = left.t().t().rows_from(2, 3);
+        let (mut part, mut all) = (Matrix::zeros(3, 5), Matrix::zeros(7, 5));
+        multiply_strided(whole, right, part.as_mut_slice(), 5, 1.0, false);
+        by_hand(left, right, &mut all, false);
+        assert!((part.row(0)[0] - all.row(2)[0]).abs() < 1e-5);
+    }
+
+    #[test]
+    #[should_panic(expected = "operand in bounds")]
+    fn operands_out_of_bounds_are_refused() {
+        let _ = Operand::strided(&[0.0; 9], 2, 5, 5);
     }
 
     #[test]

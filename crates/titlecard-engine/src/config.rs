@@ -97,6 +97,8 @@ pub struct Config {
     pub fusion: FusionWeights,
     /// Learning the rules that rank.
     pub ranker: RankerConfig,
+    /// The language model: what it starts from, what it learns, and how.
+    pub lm: LmConfig,
     /// Search.
     pub search: SearchConfig,
     /// Evaluation.
@@ -354,6 +356,101 @@ impl Default for VectorsConfig {
             epochs: 5,
             subsample: 1e-3,
             learning_rate: 0.025,
+        }
+    }
+}
+
+/// The language model. Only the settings are here; what they mean is in crate `titlecard-lm`, which checks
+/// them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LmConfig {
+    /// Model to start from: a folder in Hugging Face layout, or a name to fetch like
+    /// `EleutherAI/pythia-70m`; empty to start from scratch.
+    pub model: String,
+    /// Shape to start from scratch with: `tiny`, a size of Pythia (`14m` to `12b`), or a `config.json`.
+    pub from_scratch: String,
+    /// Tokenizer to start from scratch with (`tokenizer.json`); empty to learn one from the films.
+    pub tokenizer: String,
+    /// What is learned: `description-to-title`, `title-to-description` or `text`.
+    pub template: String,
+    /// Prompt of a template of one's own, with `{title}`, `{overview}` and other fields; empty for that
+    /// of `template`.
+    pub prompt: String,
+    /// What follows it and is learned; empty for that of `template`.
+    pub completion: String,
+    /// Tokens of an example at most.
+    pub context: usize,
+    /// Passes over the films.
+    pub epochs: usize,
+    /// Steps, in place of passes; 0 for none.
+    pub max_steps: usize,
+    /// Tokens of a batch at most.
+    pub batch_tokens: usize,
+    /// Batches of a step.
+    pub accumulate: usize,
+    /// Highest learning rate.
+    pub learning_rate: f64,
+    /// Learning rate at the end.
+    pub final_learning_rate: f64,
+    /// Share of the steps in which the rate rises from 0.
+    pub warm_up: f64,
+    /// Decay of matrices.
+    pub weight_decay: f32,
+    /// Longest gradient of a step; 0 for no limit.
+    pub clip: f64,
+    /// Less memory for a third more work.
+    pub gradient_checkpointing: bool,
+    /// Steps between two evaluations; 0 for one a pass.
+    pub evaluate_every: usize,
+    /// Development examples scored at most; 0 for all.
+    pub dev_examples: usize,
+    /// Evaluations without improvement after which training ends; 0 for never.
+    pub patience: usize,
+    /// Development prompts continued at every evaluation.
+    pub samples: usize,
+    /// Train a low-rank adapter in place of the model.
+    pub lora: bool,
+    /// Rank of the adapter.
+    pub lora_rank: usize,
+    /// Numerator of its scale.
+    pub lora_alpha: f64,
+    /// Divide by the root of the rank.
+    pub lora_rank_stabilised: bool,
+    /// Linear layers adapted.
+    pub lora_targets: Vec<String>,
+}
+
+impl Default for LmConfig {
+    fn default() -> Self {
+        let targets = ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"];
+        Self {
+            model: String::new(),
+            from_scratch: "tiny".to_owned(),
+            tokenizer: String::new(),
+            template: "description-to-title".to_owned(),
+            prompt: String::new(),
+            completion: String::new(),
+            context: 256,
+            epochs: 4,
+            max_steps: 0,
+            batch_tokens: 1024,
+            accumulate: 1,
+            learning_rate: 2e-3,
+            final_learning_rate: 0.0,
+            warm_up: 0.05,
+            weight_decay: 0.1,
+            clip: 1.0,
+            gradient_checkpointing: false,
+            evaluate_every: 0,
+            dev_examples: 512,
+            patience: 0,
+            samples: 2,
+            lora: false,
+            lora_rank: 8,
+            lora_alpha: 16.0,
+            lora_rank_stabilised: false,
+            lora_targets: targets.map(str::to_owned).to_vec(),
         }
     }
 }

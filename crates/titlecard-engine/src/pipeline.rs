@@ -9,6 +9,7 @@
 //! models/regressor-NAME.safetensors, .checkpoint   (train regressor)
 //! models/encoder.tcse, encoder-fold-N.tcse          (train encoder)
 //! models/rules.json         the rules that rank (train ranker)
+//! models/lm/                a language model in Hugging Face layout (train lm); models/hub/ what was fetched
 //! graph/                    the knowledge graph (graph build)
 //! models/ranking.toml       tuned weights, read before titlecard.toml (train fusion)
 //! graph/graph.tcg           the knowledge graph; summary.json beside it (graph build)
@@ -202,6 +203,16 @@ impl Workspace {
     /// The rules that rank.
     pub fn rules(&self) -> PathBuf {
         self.root.join("models/rules.json")
+    }
+
+    /// The language model.
+    pub fn language_model(&self) -> PathBuf {
+        self.root.join("models/lm")
+    }
+
+    /// Folder of models that were fetched.
+    pub fn fetched_models(&self) -> PathBuf {
+        self.root.join("models/hub")
     }
 
     /// Index folder.

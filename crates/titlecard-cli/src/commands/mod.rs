@@ -7,6 +7,7 @@ mod eval;
 mod find;
 mod graph;
 mod index;
+mod lm;
 mod prepare;
 mod rules;
 mod search;
@@ -25,12 +26,16 @@ pub(crate) enum Command {
     Demo(demo::Arguments),
     /// Read and clean a catalogue
     Prepare(prepare::Arguments),
-    /// Train word vectors, the text encoder, the title regressor, weights, or the rules that rank
+    /// Train word vectors, the text encoder, the title regressor, weights, the rules that rank, or a
+    /// language model
     #[command(subcommand)]
     Train(train::Arguments),
     /// Convert, inspect and search files of word vectors
     #[command(subcommand)]
     Vectors(vectors::Arguments),
+    /// Generate text and titles with a language model, measure and merge it
+    #[command(subcommand)]
+    Lm(lm::Arguments),
     /// Build, ask, draw and export the knowledge graph
     #[command(subcommand)]
     Graph(graph::Arguments),
@@ -62,6 +67,7 @@ pub(crate) fn run(command: Command, session: &SessionArguments) -> anyhow::Resul
         Command::Prepare(arguments) => prepare::run(&arguments, session),
         Command::Train(arguments) => train::run(arguments, session),
         Command::Vectors(arguments) => vectors::run(arguments, session),
+        Command::Lm(arguments) => lm::run(arguments, session),
         Command::Graph(arguments) => graph::run(arguments, session),
         Command::Index(arguments) => index::run(&arguments, session),
         Command::Search(arguments) => search::run(&arguments, session),

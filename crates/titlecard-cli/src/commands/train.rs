@@ -1,4 +1,4 @@
-//! `titlecard train`: word vectors, the title regressor, the weights of the parts.
+//! `titlecard train`: word vectors, the title regressor, the weights of the parts, a language model.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use titlecard_engine::rank::training::{Sampling, build_lists, write_lists};
 use titlecard_engine::regressor::RegressorConfig;
 use titlecard_engine::sample;
 
-use super::vectors;
+use super::{lm, vectors};
 use crate::Outcome;
 use crate::session::{Session, SessionArguments};
 
@@ -30,6 +30,8 @@ pub(crate) enum Arguments {
     Fusion(FusionArguments),
     /// The rules that rank, on training queries
     Ranker(RankerArguments),
+    /// A language model (GPT-NeoX, Pythia): from descriptions to titles, or the other way
+    Lm(lm::TrainArguments),
 }
 
 /// Word vectors.
@@ -139,6 +141,7 @@ pub(crate) fn run(arguments: Arguments, session: &SessionArguments) -> anyhow::R
         Arguments::Regressor(arguments) => regressor(&arguments, session),
         Arguments::Fusion(arguments) => fusion(&arguments, session),
         Arguments::Ranker(arguments) => ranker(&arguments, session),
+        Arguments::Lm(arguments) => lm::train(&arguments, session),
     }
 }
 

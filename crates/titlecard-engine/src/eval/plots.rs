@@ -83,15 +83,55 @@ pub fn write_plots(report: &EvalReport, folder: &Path, prefix: &str) -> Result<V
     for (name, title, series, ceiling) in
         [("precision_at_k", "Precision@K", &precision, true), ("success_at_k", "Success@K", &success, false)]
     {
-        let plot = Plot { title, subtitle: &subtitle, series, ceiling };
-        let svg = folder.join(format!("{prefix}{name}.svg"));
-        write_bytes(&svg, plot.to_svg()?.as_bytes())?;
-        let png = folder.join(format!("{prefix}{name}.png"));
-        plot.write_png(&png)?;
-        files.extend([svg, png]);
+        let style = Style { x: "K", y: title, of_cutoffs: true };
+        let plot = Plot { title, subtitle: &subtitle, series, ceiling, style };
+        files.extend(plot.write_both(folder, &format!("{prefix}{name}"))?);
     }
     Ok(files)
 }
+
+/// A line of [`write_curves`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve {
+    /// Name in the legend.
+    pub name: String,
+    /// Points from left to right.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Draws curves over a common axis (losses by step) as `NAME.svg` and `NAME.png` in `folder`; returns the files.
+///
+/// - `axes`: what the horizontal and the vertical axis show.
+///
+/// # Errors
+/// [`PlotError`]; [`PlotError::Empty`] if there is no point.
+pub fn write_curves(
+    folder: &Path,
+    name: &str,
+    title: &str,
+    subtitle: &str,
+    axes: (&str, &str),
+    curves: &[Curve],
+) -> Result<Vec<PathBuf>, PlotError> {
+    if curves.iter().all(|curve| curve.points.is_empty()) {
+        return Err(PlotError::Empty);
+    }
+    let series: Vec<Series<'_>> =
+        curves.iter().map(|curve| Series { name: &curve.name, points: curve.points.clone() }).collect();
+    let style = Style { x: axes.0, y: axes.1, of_cutoffs: false };
+    Plot { title, subtitle, series: &series, ceiling: false, style }.write_both(folder, name)
+}
+
+/// What the axes show.
+struct Style<'a> {
+    x: &'a str,
+    y: &'a str,
+    /// Precision or success by cutoff: from 0 on, every point marked. Else the axis spans the values.
+    of_cutoffs: bool,
+}
+
+/// Lines of more points than this have no markers.
+const MAX_MARKED: usize = 30;
 
 struct Plot<'a> {
     title: &'a str,
@@ -99,9 +139,32 @@ struct Plot<'a> {
     series: &'a [Series<'a>],
     /// Draw `1 / K`, the most that Precision@K can be with one relevant title.
     ceiling: bool,
+    style: Style<'a>,
 }
 
 impl Plot<'_> {
+    fn write_both(&self, folder: &Path, name: &str) -> Result<Vec<PathBuf>, PlotError> {
+        let svg = folder.join(format!("{name}.svg"));
+        write_bytes(&svg, self.to_svg()?.as_bytes())?;
+        let png = folder.join(format!("{name}.png"));
+        self.write_png(&png)?;
+        Ok(vec![svg, png])
+    }
+
+    /// Range of the horizontal and of the vertical axis.
+    fn ranges(&self) -> (std::ops::Range<f64>, std::ops::Range<f64>) {
+        let points = || self.series.iter().flat_map(|series| &series.points);
+        let highest = points().map(|(_, y)| *y).fold(f64::NEG_INFINITY, f64::max);
+        let last = points().map(|(x, _)| *x).fold(1.0, f64::max);
+        if self.style.of_cutoffs {
+            let top = if highest > 0.0 { (highest * 1.15).min(1.02) } else { 0.1 };
+            return (0.0..last + 1.0, 0.0..top);
+        }
+        let lowest = points().map(|(_, y)| *y).fold(f64::INFINITY, f64::min);
+        let margin = ((highest - lowest) * 0.06).max(1e-6);
+        (0.0..last * 1.02, lowest - margin..highest + margin)
+    }
+
     fn to_svg(&self) -> Result<String, PlotError> {
         let mut svg = String::new();
         self.draw(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area())?;
@@ -137,21 +200,19 @@ impl Plot<'_> {
         area.draw_text(self.subtitle, &text(15), (70, 46))?;
         let (left, legend) = area.margin(72, 8, 8, 8).split_horizontally(660);
 
-        let highest =
-            self.series.iter().flat_map(|series| &series.points).map(|(_, y)| *y).fold(0.0, f64::max);
-        let top = if highest > 0.0 { (highest * 1.15).min(1.02) } else { 0.1 };
-        let last = self.series.iter().flat_map(|series| &series.points).map(|(k, _)| *k).fold(1.0, f64::max);
+        let (across, upwards) = self.ranges();
+        let (last, top) = (across.end - 1.0, upwards.end);
         let mut chart = ChartBuilder::on(&left)
             .x_label_area_size(48)
             .y_label_area_size(64)
-            .build_cartesian_2d(0.0..last + 1.0, 0.0..top)?;
+            .build_cartesian_2d(across, upwards)?;
         chart
             .configure_mesh()
             .disable_x_mesh()
             .light_line_style(WHITE)
             .bold_line_style(RGBColor(222, 222, 222))
-            .x_desc("K")
-            .y_desc(self.title)
+            .x_desc(self.style.x)
+            .y_desc(self.style.y)
             .x_labels(12)
             .x_label_formatter(&|k| format!("{k:.0}"))
             .y_label_formatter(&|value| format!("{value:.3}"))
@@ -186,13 +247,16 @@ impl Plot<'_> {
             let (dash, gap) = DASHES[at % DASHES.len()];
             let stroke = colour.stroke_width(2);
             chart.draw_series(DashedLineSeries::new(series.points.iter().copied(), dash, gap, stroke))?;
-            for &(k, value) in &series.points {
+            let marked = self.style.of_cutoffs || series.points.len() <= MAX_MARKED;
+            for &(k, value) in series.points.iter().filter(|_| marked) {
                 let place = chart.backend_coord(&(k, value));
                 draw_marker(area, at, place, colour)?;
             }
             legend.draw(&DashedPathElement::new([(8, legend_y), (48, legend_y)], dash, gap, stroke))?;
             let (origin_x, origin_y) = legend.get_base_pixel();
-            draw_marker(area, at, (origin_x + 28, origin_y + legend_y), colour)?;
+            if marked {
+                draw_marker(area, at, (origin_x + 28, origin_y + legend_y), colour)?;
+            }
             legend.draw_text(series.name, &text(14), (56, legend_y - 8))?;
             legend_y += 28;
         }
@@ -301,6 +365,26 @@ mod tests {
         for (a, b) in first.iter().zip(&second) {
             assert_eq!(std::fs::read(a).unwrap(), std::fs::read(b).unwrap());
         }
+    }
+
+    #[test]
+    fn curves_span_their_values() {
+        let folder = tempfile::tempdir().unwrap();
+        let falling = |name: &str, shift: f64| Curve {
+            name: name.to_owned(),
+            points: (0..200).map(|step| (f64::from(step), 10.0 / f64::from(step + 1) + shift)).collect(),
+        };
+        let curves = [falling("training", 2.0), falling("development", 2.2)];
+        let axes = ("step", "loss");
+        let files = write_curves(folder.path(), "loss", "Loss", "small model", axes, &curves).unwrap();
+        assert_eq!(files.len(), 2);
+        let svg = std::fs::read_to_string(&files[0]).unwrap();
+        for text in ["training", "development", "Loss", "step", "small model"] {
+            assert!(svg.contains(text), "{text}");
+        }
+        assert!(!svg.contains("ceiling"));
+        let none = [Curve { name: "none".to_owned(), points: Vec::new() }];
+        assert!(matches!(write_curves(folder.path(), "x", "", "", axes, &none), Err(PlotError::Empty)));
     }
 
     #[test]

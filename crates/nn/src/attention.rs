@@ -1,0 +1,468 @@
+//! Causal attention with rotary positions over sequences of different lengths, without padding.
+//!
+//! A batch is a row of tokens cut into segments; a token sees the tokens before it in its own segment and
+//! nothing else (a block-diagonal mask), and positions count from the start of the segment. Scores are
+//! computed block by block and not kept: the pass back computes them again from the logarithm of their
+//! sum, so memory grows with the number of tokens, not with its square (as in Dao and others, 2022).
+
+use rayon::prelude::*;
+
+use crate::product::{Operand, multiply_strided};
+use crate::simd::{dot, exp, largest, sum_by, wide};
+
+/// Queries of one block.
+const BLOCK: usize = 64;
+
+/// How heads share the width of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heads {
+    /// Number of heads.
+    pub n_heads: usize,
+    /// Components of a head.
+    pub head_dim: usize,
+}
+
+impl Heads {
+    /// Components of all heads.
+    pub fn width(self) -> usize {
+        self.n_heads * self.head_dim
+    }
+}
+
+/// Cosines and sines of rotary positions (Su and others, 2021): component `i` of the first `2 · half` of
+/// a head turns with component `i + half` by `position · base^(-i / half)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rotary {
+    half: usize,
+    /// `[n_positions, half]`.
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+}
+
+impl Rotary {
+    /// Tables for positions below `n_positions`; `dims` components of a head turn (an even number).
+    pub fn new(dims: usize, base: f64, n_positions: usize) -> Self {
+        let half = dims / 2;
+        let mut cos = Vec::with_capacity(n_positions * half);
+        let mut sin = Vec::with_capacity(n_positions * half);
+        for position in 0..n_positions {
+            for i in 0..half {
+                // In 32 bits, as the models were trained.
+                let frequency = 1.0 / (base as f32).powf(i as f32 / half as f32);
+                let angle = f64::from(position as f32 * frequency);
+                cos.push(angle.cos() as f32);
+                sin.push(angle.sin() as f32);
+            }
+        }
+        Self { half, cos, sin }
+    }
+
+    /// Number of positions in the tables.
+    pub fn n_positions(&self) -> usize {
+        self.cos.len().checked_div(self.half).unwrap_or(usize::MAX)
+    }
+
+    /// Turns one head's components at `position`, back if `inverse`.
+    ///
+    /// # Panics
+    /// If the position is beyond the tables.
+    pub fn turn(&self, head: &mut [f32], position: usize, inverse: bool) {
+        let half = self.half;
+        let cos = &self.cos[position * half..][..half];
+        let sin = &self.sin[position * half..][..half];
+        let (first, rest) = head.split_at_mut(half);
+        for i in 0..half {
+            let (a, b) = (first[i], rest[i]);
+            let s = if inverse { -sin[i] } else { sin[i] };
+            first[i] = a * cos[i] - b * s;
+            rest[i] = b * cos[i] + a * s;
+        }
+    }
+}
+
+/// Cuts `values` (a number of values for every token) into the parts of the segments.
+fn parts_mut<'a>(mut values: &'a mut [f32], segments: &[usize], a_token: usize) -> Vec<&'a mut [f32]> {
+    let mut parts = Vec::with_capacity(segments.len());
+    for &length in segments {
+        let (part, rest) = values.split_at_mut(length * a_token);
+        parts.push(part);
+        values = rest;
+    }
+    parts
+}
+
+fn parts<'a>(mut values: &'a [f32], segments: &[usize], a_token: usize) -> Vec<&'a [f32]> {
+    let mut parts = Vec::with_capacity(segments.len());
+    for &length in segments {
+        let (part, rest) = values.split_at(length * a_token);
+        parts.push(part);
+        values = rest;
+    }
+    parts
+}
+
+/// Sorts the output of the fused projection by segment and head, and turns queries and keys.
+///
+/// - `rows`: `[n_tokens, n_heads, 3, head_dim]`: for every head its query, key and value.
+/// - `out`: for every segment `[n_heads, 3, length, head_dim]`.
+///
+/// # Panics
+/// If lengths do not fit.
+pub fn split_heads(rows: &[f32], segments: &[usize], heads: Heads, rotary: &Rotary, out: &mut [f32]) {
+    let dim = heads.head_dim;
+    let width = 3 * heads.width();
+    assert!(rows.len() == out.len() && rows.len() == segments.iter().sum::<usize>() * width, "lengths");
+    let tasks: Vec<_> =
+        parts(rows, segments, width).into_iter().zip(parts_mut(out, segments, width)).collect();
+    tasks.into_par_iter().for_each(|(rows, out)| {
+        let length = rows.len() / width;
+        for (position, row) in rows.chunks_exact(width).enumerate() {
+            for (at, from) in row.chunks_exact(dim).enumerate() {
+                let to = &mut out[(at * length + position) * dim..][..dim];
+                to.copy_from_slice(from);
+                if at % 3 < 2 {
+                    rotary.turn(to, position, false);
+                }
+            }
+        }
+    });
+}
+
+/// The pass back of [`split_heads`]: gradients by segment and head to `[n_tokens, n_heads, 3, head_dim]`.
+///
+/// # Panics
+/// If lengths do not fit.
+pub fn join_gradients(from: &[f32], segments: &[usize], heads: Heads, rotary: &Rotary, rows: &mut [f32]) {
+    let dim = heads.head_dim;
+    let width = 3 * heads.width();
+    assert!(rows.len() == from.len() && rows.len() == segments.iter().sum::<usize>() * width, "lengths");
+    let tasks: Vec<_> =
+        parts(from, segments, width).into_iter().zip(parts_mut(rows, segments, width)).collect();
+    tasks.into_par_iter().for_each(|(from, rows)| {
+        let length = rows.len() / width;
+        for (position, row) in rows.chunks_exact_mut(width).enumerate() {
+            for (at, to) in row.chunks_exact_mut(dim).enumerate() {
+                to.copy_from_slice(&from[(at * length + position) * dim..][..dim]);
+                if at % 3 < 2 {
+                    rotary.turn(to, position, true);
+                }
+            }
+        }
+    });
+}
+
+/// From `[n_heads, length, head_dim]` a segment to `[n_tokens, n_heads · head_dim]`.
+///
+/// # Panics
+/// If lengths do not fit.
+pub fn to_rows(from: &[f32], segments: &[usize], heads: Heads, rows: &mut [f32]) {
+    reorder(from, segments, heads, rows, false);
+}
+
+/// From `[n_tokens, n_heads · head_dim]` to `[n_heads, length, head_dim]` a segment.
+///
+/// # Panics
+/// If lengths do not fit.
+pub fn to_heads(rows: &[f32], segments: &[usize], heads: Heads, out: &mut [f32]) {
+    reorder(rows, segments, heads, out, true);
+}
+
+fn reorder(from: &[f32], segments: &[usize], heads: Heads, to: &mut [f32], by_head: bool) {
+    let (dim, width) = (heads.head_dim, heads.width());
+    assert!(from.len() == to.len() && to.len() == segments.iter().sum::<usize>() * width, "lengths");
+    let tasks: Vec<_> =
+        parts(from, segments, width).into_iter().zip(parts_mut(to, segments, width)).collect();
+    tasks.into_par_iter().for_each(|(from, to)| {
+        let length = to.len() / width;
+        for position in 0..length {
+            for head in 0..heads.n_heads {
+                let (row, sorted) =
+                    ((position * heads.n_heads + head) * dim, (head * length + position) * dim);
+                let (a, b) = if by_head { (row, sorted) } else { (sorted, row) };
+                to[b..b + dim].copy_from_slice(&from[a..a + dim]);
+            }
+        }
+    });
+}
+
+/// Attention of every head of every segment.
+///
+/// - `qkv`: as [`split_heads`] makes it.
+/// - `out`: `[n_heads, length, head_dim]` a segment.
+/// - `log_sums`: `[n_heads, length]` a segment: logarithm of the sum of exponentiated scores, for the pass
+///   back.
+///
+/// # Panics
+/// If lengths do not fit.
+pub fn forward(qkv: &[f32], segments: &[usize], heads: Heads, out: &mut [f32], log_sums: &mut [f32]) {
+    let dim = heads.head_dim;
+    let n_tokens: usize = segments.iter().sum();
+    assert!(
+        qkv.len() == 3 * n_tokens * heads.width()
+            && out.len() == n_tokens * heads.width()
+            && log_sums.len() == n_tokens * heads.n_heads,
+        "lengths"
+    );
+    let mut tasks = Vec::with_capacity(segments.len() * heads.n_heads);
+    let by_segment = parts(qkv, segments, 3 * heads.width())
+        .into_iter()
+        .zip(parts_mut(out, segments, heads.width()))
+        .zip(parts_mut(log_sums, segments, heads.n_heads))
+        .zip(segments);
+    for (((qkv, out), log_sums), &length) in by_segment {
+        if length > 0 {
+            let by_head = qkv.chunks_exact(3 * length * dim).zip(out.chunks_exact_mut(length * dim));
+            tasks.extend(by_head.zip(log_sums.chunks_exact_mut(length)));
+        }
+    }
+    let scale = 1.0 / (dim as f32).sqrt();
+    tasks.into_par_iter().for_each(|((qkv, out), log_sums)| {
+        let length = log_sums.len();
+        let (q, rest) = qkv.split_at(length * dim);
+        let (k, v) = rest.split_at(length * dim);
+        let mut scores = vec![0.0_f32; BLOCK.min(length) * length];
+        for first in (0..length).step_by(BLOCK) {
+            let end = (first + BLOCK).min(length);
+            let n = end - first;
+            let scores = &mut scores[..n * end];
+            let queries = Operand::rows_of(&q[first * dim..], n, dim);
+            multiply_strided(queries, Operand::rows_of(k, end, dim).t(), scores, end, scale, false);
+            wide(
+                #[inline(always)]
+                || {
+                    for (i, row) in scores.chunks_exact_mut(end).enumerate() {
+                        let (seen, beyond) = row.split_at_mut(first + i + 1);
+                        log_sums[first + i] = softmax(seen);
+                        beyond.fill(0.0);
+                    }
+                },
+            );
+            let values = Operand::rows_of(v, end, dim);
+            let out = &mut out[first * dim..end * dim];
+            multiply_strided(Operand::rows_of(scores, n, end), values, out, dim, 1.0, false);
+        }
+    });
+}
+
+/// Turns scores into shares; returns the logarithm of the sum of their exponentials. For use inside
+/// [`wide`].
+#[allow(clippy::inline_always, reason = "as `wide` says")]
+#[inline(always)]
+pub fn softmax(scores: &mut [f32]) -> f32 {
+    let top = largest(scores);
+    for x in scores.iter_mut() {
+        *x = exp(*x - top);
+    }
+    let sum = sum_by(scores, |x| x);
+    let by = 1.0 / sum;
+    for x in scores.iter_mut() {
+        *x *= by;
+    }
+    top + sum.ln()
+}
+
+/// The pass back of [`forward`].
+///
+/// - `out`, `log_sums`: what the forward pass gave; `grad_out`: like `out`.
+/// - `grad_qkv`: like `qkv`, overwritten.
+///
+/// # Panics
+/// If lengths do not fit.
+pub fn backward(
+    qkv: &[f32],
+    segments: &[usize],
+    heads: Heads,
+    out: &[f32],
+    log_sums: &[f32],
+    grad_out: &[f32],
+    grad_qkv: &mut [f32],
+) {
+    let dim = heads.head_dim;
+    assert!(
+        qkv.len() == grad_qkv.len() && out.len() == grad_out.len() && 3 * out.len() == qkv.len(),
+        "lengths"
+    );
+    let mut tasks = Vec::with_capacity(segments.len() * heads.n_heads);
+    let by_segment = parts(qkv, segments, 3 * heads.width())
+        .into_iter()
+        .zip(parts(out, segments, heads.width()))
+        .zip(parts(grad_out, segments, heads.width()))
+        .zip(parts(log_sums, segments, heads.n_heads))
+        .zip(parts_mut(grad_qkv, segments, 3 * heads.width()))
+        .zip(segments);
+    for (((((qkv, out), grad_out), log_sums), grad_qkv), &length) in by_segment {
+        if length > 0 {
+            let by_head = qkv.chunks_exact(3 * length * dim).zip(out.chunks_exact(length * dim));
+            let by_head = by_head.zip(grad_out.chunks_exact(length * dim));
+            let by_head = by_head.zip(log_sums.chunks_exact(length));
+            tasks.extend(by_head.zip(grad_qkv.chunks_exact_mut(3 * length * dim)));
+        }
+    }
+    tasks.into_par_iter().for_each(|((((qkv, out), grad_out), log_sums), grad_qkv)| {
+        head_backward(qkv, dim, out, grad_out, log_sums, grad_qkv);
+    });
+}
+
+/// One head of one segment.
+fn head_backward(
+    qkv: &[f32],
+    dim: usize,
+    out: &[f32],
+    grad_out: &[f32],
+    log_sums: &[f32],
+    grad_qkv: &mut [f32],
+) {
+    let length = log_sums.len();
+    let scale = 1.0 / (dim as f32).sqrt();
+    let (q, rest) = qkv.split_at(length * dim);
+    let (k, v) = rest.split_at(length * dim);
+    grad_qkv.fill(0.0);
+    let (grad_q, rest) = grad_qkv.split_at_mut(length * dim);
+    let (grad_k, grad_v) = rest.split_at_mut(length * dim);
+    let size = BLOCK.min(length) * length;
+    let (mut shares, mut slopes) = (vec![0.0_f32; size], vec![0.0_f32; size]);
+    for first in (0..length).step_by(BLOCK) {
+        let end = (first + BLOCK).min(length);
+        let n = end - first;
+        let (shares, slopes) = (&mut shares[..n * end], &mut slopes[..n * end]);
+        let queries = Operand::rows_of(&q[first * dim..], n, dim);
+        let grad_rows = Operand::rows_of(&grad_out[first * dim..], n, dim);
+        let keys = Operand::rows_of(k, end, dim);
+        multiply_strided(queries, keys.t(), shares, end, scale, false);
+        multiply_strided(grad_rows, Operand::rows_of(v, end, dim).t(), slopes, end, 1.0, false);
+        wide(
+            #[inline(always)]
+            || {
+                for i in 0..n {
+                    let row = (first + i) * dim..(first + i + 1) * dim;
+                    let along = dot(&grad_out[row.clone()], &out[row]);
+                    let log_sum = log_sums[first + i];
+                    let seen = first + i + 1;
+                    let shares = &mut shares[i * end..(i + 1) * end];
+                    let slopes = &mut slopes[i * end..(i + 1) * end];
+                    for (share, slope) in shares[..seen].iter_mut().zip(&mut slopes[..seen]) {
+                        *share = exp(*share - log_sum);
+                        *slope = *share * (*slope - along) * scale;
+                    }
+                    shares[seen..].fill(0.0);
+                    slopes[seen..].fill(0.0);
+                }
+            },
+        );
+        let (shares, slopes) = (Operand::rows_of(shares, n, end), Operand::rows_of(slopes, n, end));
+        multiply_strided(shares.t(), grad_rows, &mut grad_v[..end * dim], dim, 1.0, true);
+        multiply_strided(slopes, keys, &mut grad_q[first * dim..end * dim], dim, 1.0, false);
+        multiply_strided(slopes.t(), queries, &mut grad_k[..end * dim], dim, 1.0, true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    const HEADS: Heads = Heads { n_heads: 2, head_dim: 6 };
+
+    /// The whole of attention in double precision, token by token.
+    fn by_hand(rows: &[f64], segments: &[usize], rotary_dims: usize) -> Vec<f64> {
+        let (dim, width) = (HEADS.head_dim, HEADS.width());
+        let half = rotary_dims / 2;
+        let turned = |row: &[f64], position: usize| -> Vec<f64> {
+            let mut out = row.to_vec();
+            for i in 0..half {
+                let angle = position as f64 * 10_000_f64.powf(-(i as f64) / half as f64);
+                out[i] = row[i] * angle.cos() - row[i + half] * angle.sin();
+                out[i + half] = row[i + half] * angle.cos() + row[i] * angle.sin();
+            }
+            out
+        };
+        let mut out = vec![0.0; rows.len() / 3];
+        let mut start = 0;
+        for &length in segments {
+            for head in 0..HEADS.n_heads {
+                let part = |token: usize, which: usize| {
+                    &rows[(start + token) * 3 * width + (head * 3 + which) * dim..][..dim]
+                };
+                for i in 0..length {
+                    let q = turned(part(i, 0), i);
+                    let scores: Vec<f64> = (0..=i)
+                        .map(|j| {
+                            q.iter().zip(turned(part(j, 1), j)).map(|(a, b)| a * b).sum::<f64>()
+                                / (dim as f64).sqrt()
+                        })
+                        .collect();
+                    let total: f64 = scores.iter().map(|s| s.exp()).sum();
+                    for (j, score) in scores.iter().enumerate() {
+                        for (c, v) in part(j, 2).iter().enumerate() {
+                            out[(start + i) * width + head * dim + c] += score.exp() / total * v;
+                        }
+                    }
+                }
+            }
+            start += length;
+        }
+        out
+    }
+
+    #[test]
+    fn forward_and_gradients_agree_with_plain_sums() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
+        // Longer than a block, empty, and single.
+        let segments = [3, 70, 0, 1];
+        let n_tokens: usize = segments.iter().sum();
+        let width = HEADS.width();
+        let rows: Vec<f32> = (0..3 * n_tokens * width).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let grad: Vec<f32> = (0..n_tokens * width).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let rotary = Rotary::new(4, 10_000.0, 70);
+        let mut qkv = vec![0.0; rows.len()];
+        split_heads(&rows, &segments, HEADS, &rotary, &mut qkv);
+        let (mut sorted, mut log_sums) = (vec![0.0; n_tokens * width], vec![0.0; n_tokens * 2]);
+        forward(&qkv, &segments, HEADS, &mut sorted, &mut log_sums);
+        let mut out = vec![0.0; n_tokens * width];
+        to_rows(&sorted, &segments, HEADS, &mut out);
+        let double: Vec<f64> = rows.iter().map(|&x| f64::from(x)).collect();
+        for (found, expected) in out.iter().zip(by_hand(&double, &segments, 4)) {
+            assert!((f64::from(*found) - expected).abs() < 2e-6);
+        }
+
+        let (mut grad_sorted, mut grad_qkv) = (vec![0.0; grad.len()], vec![0.0; rows.len()]);
+        to_heads(&grad, &segments, HEADS, &mut grad_sorted);
+        backward(&qkv, &segments, HEADS, &sorted, &log_sums, &grad_sorted, &mut grad_qkv);
+        let mut grad_rows = vec![0.0; rows.len()];
+        join_gradients(&grad_qkv, &segments, HEADS, &rotary, &mut grad_rows);
+        let loss = |rows: &[f64]| -> f64 {
+            by_hand(rows, &segments, 4).iter().zip(&grad).map(|(y, g)| y * f64::from(*g)).sum()
+        };
+        for at in (0..rows.len()).step_by(37) {
+            let moved = |by: f64| {
+                let mut rows = double.clone();
+                rows[at] += by;
+                loss(&rows)
+            };
+            let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+            assert!((f64::from(grad_rows[at]) - slope).abs() < 1e-5, "{at}: {} and {slope}", grad_rows[at]);
+        }
+        let zeros = grad_rows.iter().filter(|x| **x == 0.0).count();
+        assert!(zeros < rows.len() / 20, "{zeros} of {} gradients are zero", rows.len());
+    }
+
+    #[test]
+    fn the_number_of_threads_does_not_change_a_bit() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(6);
+        let segments = [40, 33, 90];
+        let n_tokens: usize = segments.iter().sum();
+        let qkv: Vec<f32> = (0..3 * n_tokens * HEADS.width()).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let on = |n_threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+            let (mut out, mut log_sums) = (vec![0.0; n_tokens * HEADS.width()], vec![0.0; n_tokens * 2]);
+            let mut grad = vec![0.0; qkv.len()];
+            pool.install(|| {
+                forward(&qkv, &segments, HEADS, &mut out, &mut log_sums);
+                backward(&qkv, &segments, HEADS, &out, &log_sums, &out, &mut grad);
+            });
+            (out, grad)
+        };
+        assert_eq!(on(1), on(3));
+    }
+}
