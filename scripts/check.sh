@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# All checks: sample data, format, lints, documentation, tests. No network is needed once the crates
-# are fetched. Needs the Rust toolchain (1.90 or newer, with rustfmt and clippy), a C compiler (for zstd)
-# and Python 3.
+# All checks: sample data, format, lints, documentation, tests, and the Python package with its notebooks. Network is
+# needed for crates and, by the last step, for PyPI. Needs the Rust toolchain (1.90 or newer, with rustfmt and clippy), a
+# C compiler (for zstd) and Python 3.10 or newer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -40,3 +40,6 @@ RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 step "tests"
 cargo test --workspace --locked
+
+step "Python package"
+scripts/check_python.sh

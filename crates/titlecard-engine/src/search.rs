@@ -201,19 +201,9 @@ impl Engine {
     /// [`SearchError::EmptyQuery`] and [`SearchError::NoKnownWord`] if there is nothing to search by.
     pub fn search(&self, query: &str, k: usize) -> Result<Answer, SearchError> {
         let started = Instant::now();
-        let terms = self.index.lexical.parse(query);
-        if terms.terms().is_empty() {
-            return Err(SearchError::EmptyQuery);
-        }
         let mut scores = Scores::default();
-        let understood = self.understand(query);
-        let wanted = self.fusion.as_array().map(|weight| weight > 0.0);
+        let understood = self.first_stage(query, &mut scores)?;
         let encoded = self.index.encoded.as_ref();
-        if !self.score_parts(query, understood.as_ref(), wanted, encoded, &mut scores)? {
-            let words: Vec<&str> = terms.terms().iter().take(8).map(|term| term.word.as_str()).collect();
-            return Err(SearchError::NoKnownWord { words: words.join(", ") });
-        }
-        self.filter(understood.as_ref(), &mut scores)?;
         let terms = self.terms(query, understood.as_ref());
         let mut hits = Vec::with_capacity(k.min(self.index.n_films()));
         match (self.ranker(), self.knowledge(), &understood) {
@@ -240,6 +230,48 @@ impl Engine {
         }
         let latency_ms = milliseconds(started.elapsed());
         Ok(Answer { hits, understood, n_films: self.index.n_films(), latency_ms })
+    }
+
+    /// The positions in the catalogue and scores of the `k` films that fit `query` best, best first: the ranking of
+    /// [`Engine::search`] without films and reasons, for long rankings.
+    ///
+    /// # Errors
+    /// As [`Engine::search`].
+    pub fn rank(&self, query: &str, k: usize) -> Result<Vec<(usize, f64)>, SearchError> {
+        let mut scores = Scores::default();
+        let understood = self.first_stage(query, &mut scores)?;
+        let (Some(ranker), Some(knowledge), Some(understood)) =
+            (self.ranker(), self.knowledge(), &understood)
+        else {
+            let passes = |film_idx: &usize| scores.total[*film_idx] > f32::NEG_INFINITY;
+            let best = top_k(&scores.total, k).into_iter().filter(passes);
+            return Ok(best.map(|film_idx| (film_idx, f64::from(scores.total[film_idx]))).collect());
+        };
+        let (encoded, size) = (self.index.encoded.as_ref(), self.pool_size.max(k));
+        let pool = Pool::new(query, understood, &scores, &self.index, encoded, knowledge, size);
+        let values = ranker.scores(&pool);
+        Ok(Ranker::order(&values)
+            .into_iter()
+            .take(k)
+            .map(|row| (pool.films[row] as usize, values[row]))
+            .collect())
+    }
+
+    /// Scores of every film that passes the filters; the others are at minus infinity.
+    fn first_stage(&self, query: &str, scores: &mut Scores) -> Result<Option<Understanding>, SearchError> {
+        let terms = self.index.lexical.parse(query);
+        if terms.terms().is_empty() {
+            return Err(SearchError::EmptyQuery);
+        }
+        let understood = self.understand(query);
+        let wanted = self.fusion.as_array().map(|weight| weight > 0.0);
+        let encoded = self.index.encoded.as_ref();
+        if !self.score_parts(query, understood.as_ref(), wanted, encoded, scores)? {
+            let words: Vec<&str> = terms.terms().iter().take(8).map(|term| term.word.as_str()).collect();
+            return Err(SearchError::NoKnownWord { words: words.join(", ") });
+        }
+        self.filter(understood.as_ref(), scores)?;
+        Ok(understood)
     }
 
     /// Takes films that do not pass the filters of a question out of the ranking.

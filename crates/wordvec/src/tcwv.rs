@@ -440,6 +440,12 @@ impl MappedVectors {
     pub fn precision(&self) -> Precision {
         self.layout.precision
     }
+
+    /// Where in the file the values `[n_words, dim]` begin, and the scales `[n_words]` (`f32`, of 8-bit values; else
+    /// empty): for other programs that map them. All are little-endian and row-major.
+    pub fn offsets(&self) -> (u64, u64) {
+        (self.layout.values.start as u64, self.layout.scales.start as u64)
+    }
 }
 
 impl WordTable for MappedVectors {

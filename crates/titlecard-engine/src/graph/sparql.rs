@@ -227,8 +227,8 @@ impl<'a> Dataset<'a> {
     }
 }
 
-/// Triples between two looks at `stop`.
-const LOOK_EVERY: u32 = 1 << 12;
+/// Triples between two looks at `stop`; few, for each may be paired with every other triple before the next is asked for.
+const LOOK_EVERY: u32 = 1 << 4;
 
 impl<'a> QueryableDataset<'a> for Dataset<'a> {
     type InternalTerm = Cell;

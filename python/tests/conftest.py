@@ -1,0 +1,27 @@
+"""One working folder with the sample catalogue for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import titlecard
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("work")
+    titlecard.demo(path, progress=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def retriever(folder: Path) -> Iterator[titlecard.Retriever]:
+    yield titlecard.open(folder)
+
+
+@pytest.fixture(scope="session")
+def work(folder: Path) -> titlecard.Workspace:
+    return titlecard.Workspace(folder)
