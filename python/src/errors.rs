@@ -15,6 +15,7 @@ use titlecard_engine::graph::GraphError;
 use titlecard_engine::index::IndexError;
 use titlecard_engine::pipeline::PipelineError;
 use titlecard_engine::search::SearchError;
+use titlecard_lm::LmError;
 use wordvec::WordVecError;
 
 create_exception!(
@@ -154,6 +155,24 @@ impl Classify for SearchError {
             Self::EmptyQuery | Self::NoKnownWord { .. } | Self::NothingPasses => Class::NoAnswer,
             Self::FilterForm(_) | Self::Filter(_) => Class::Value,
             Self::Index(error) => error.class(),
+            _ => Class::Other,
+        }
+    }
+}
+
+impl Classify for LmError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Artifact(error) => error.class(),
+            Self::NoModel { .. } | Self::NoCheckpoint { .. } => Class::Missing,
+            Self::Unsupported { .. }
+            | Self::Vocabulary { .. }
+            | Self::TooLong { .. }
+            | Self::EmptyPrompt
+            | Self::Setting { .. }
+            | Self::NoExamples { .. }
+            | Self::OtherTraining { .. }
+            | Self::Adapter(_) => Class::Value,
             _ => Class::Other,
         }
     }

@@ -8,6 +8,7 @@
 //! | `retriever` | an opened index: search, similar films, comparisons |
 //! | `graph` | SPARQL and pictures of the knowledge graph |
 //! | `vectors` | word vectors and the text encoder |
+//! | `lm` | language models: generation, titles that exist, scores, files |
 //! | `rules` | the rule learner: tables in, a rule list out |
 //! | `evaluation` | metrics of a ranking |
 //!
@@ -20,6 +21,7 @@
 mod errors;
 mod evaluation;
 mod graph;
+mod lm;
 mod retriever;
 mod rules;
 mod runner;
@@ -38,6 +40,8 @@ mod _native {
     use crate::evaluation::rank_metrics;
     #[pymodule_export]
     use crate::graph::Graph;
+    #[pymodule_export]
+    use crate::lm::LanguageModel;
     #[pymodule_export]
     use crate::retriever::{Engine, Hit};
     #[pymodule_export]

@@ -60,7 +60,7 @@ impl Queries {
     }
 }
 
-fn split_named(name: &str) -> PyResult<Split> {
+pub(crate) fn split_named(name: &str) -> PyResult<Split> {
     match name {
         "train" => Ok(Split::Train),
         "dev" => Ok(Split::Dev),
@@ -99,7 +99,13 @@ impl Workspace {
         read().map_err(|error: titlecard_engine::config::ConfigError| raise(PipelineError::Config(error)))
     }
 
-    fn config(&self) -> PyResult<Config> {
+    /// The folder, as the engine knows it.
+    pub(crate) fn inner(&self) -> &pipeline::Workspace {
+        &self.workspace
+    }
+
+    /// All settings.
+    pub(crate) fn config(&self) -> PyResult<Config> {
         let config = self.builder()?.build().map_err(|error| raise(PipelineError::Config(error)))?;
         // The first call in a process decides, also one of another library part; results do not depend on the number.
         let _ = titlecard_engine::set_threads(config.n_threads());
@@ -151,6 +157,7 @@ impl Workspace {
             ("vectors", workspace.vectors()),
             ("encoder", encoder::encoder_path(workspace)),
             ("graph", workspace.graph()),
+            ("language_model", workspace.language_model()),
             ("rules", workspace.rules()),
             ("index", workspace.index()),
             ("ranking", workspace.ranking()),
@@ -338,6 +345,32 @@ impl Workspace {
         })??;
         let rules = learned.ranker.rules();
         Ok((rules.rules().len(), rules.n_edges(), learned.n_lists, learned.curve.clone()))
+    }
+
+    /// Trains the language model: all that was logged, seconds, folder, values trained and in all, examples learned
+    /// and for development.
+    #[pyo3(signature = (resume=false, progress=None))]
+    #[allow(clippy::type_complexity)]
+    fn train_lm<'py>(
+        &self,
+        py: Python<'py>,
+        resume: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Bound<'py, PyAny>, f64, PathBuf, (usize, usize), (usize, usize))> {
+        let (config, catalogue) = self.material(py)?;
+        let done = runner::run(py, progress.as_ref(), |teller| {
+            titlecard_lm::pipeline::train(
+                &self.workspace,
+                &config,
+                catalogue.films(),
+                resume,
+                &mut teller.report(),
+                &mut |_| {},
+            )
+        })?;
+        let done = done.map_err(raise)?;
+        let history = pythonize(py, &done.trained.history)?;
+        Ok((history, done.trained.seconds, done.folder, done.n_values, done.n_examples))
     }
 
     /// Takes the rules inside the program, learned from the sample's training queries.

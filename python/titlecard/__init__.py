@@ -7,6 +7,7 @@
 - :func:`demo`, :func:`open`, :class:`Workspace`: from a catalogue to a :class:`Retriever`
 - :class:`RRLClassifier`, :class:`RRLRegressor`: scikit-learn estimators whose model is a list of rules
 - :class:`WordVectors`, :class:`Encoder`: vectors of words and texts
+- :class:`LanguageModel`: a Pythia that answers with text, or with titles that exist
 - :class:`Graph`: SPARQL over what is known of the films
 - :func:`evaluate`: figures of a ranking
 
@@ -25,6 +26,7 @@ from ._tables import Report, Rows
 from .catalogue import Catalogue
 from .evaluation import Evaluation, evaluate
 from .graph import Graph
+from .lm import LanguageModel
 from .retrieval import Answer, Retriever, Transformer, open
 from .vectors import Encoder, WordVectors
 from .workspace import Workspace, demo
@@ -40,6 +42,7 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "Graph",
+    "LanguageModel",
     "NoAnswer",
     "ProgressCallback",
     "RRLClassifier",

@@ -12,6 +12,7 @@ __all__ = [
     "NoAnswer",
     "rank_metrics",
     "Graph",
+    "LanguageModel",
     "Engine",
     "Hit",
     "RuleList",
@@ -250,6 +251,9 @@ class Workspace:
     def train_ranker(
         self, queries: _Queries | None = None, progress: _Progress | None = None
     ) -> tuple[int, int, int, list[tuple[int, float]]]: ...
+    def train_lm(
+        self, resume: bool = False, progress: _Progress | None = None
+    ) -> tuple[list[dict[str, Any]], float, os.PathLike[str], tuple[int, int], tuple[int, int]]: ...
     def use_sample_rules(self) -> None: ...
     def evaluate(
         self, queries: _Queries | None = None, part: str = "held-out", progress: _Progress | None = None
@@ -257,3 +261,45 @@ class Workspace:
     def open(self) -> Engine: ...
     @staticmethod
     def sample_queries() -> list[tuple[str, str, str, str]]: ...
+
+@final
+class LanguageModel:
+    """A model with its tokenizer, opened from a folder in Hugging Face layout."""
+
+    @staticmethod
+    def open(
+        workspace: Workspace, model: str | None = None, precision: str = "float32", progress: _Progress | None = None
+    ) -> LanguageModel: ...
+    @property
+    def folder(self) -> os.PathLike[str]: ...
+    @property
+    def n_parameters(self) -> int: ...
+    @property
+    def has_adapter(self) -> bool: ...
+    @property
+    def config(self) -> str: ...
+    @property
+    def template(self) -> tuple[str, str]: ...
+    def encode(self, text: str) -> list[int]: ...
+    def decode(self, ids: Sequence[int]) -> str: ...
+    def generate(
+        self,
+        texts: Sequence[str],
+        max_new_tokens: int,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        min_p: float,
+        repetition_penalty: float,
+        seed: int,
+        raw: bool,
+    ) -> list[str]: ...
+    def beam_search(self, text: str, n_beams: int, max_new_tokens: int, raw: bool) -> list[tuple[str, float]]: ...
+    def find_titles(
+        self, texts: Sequence[str], k: int, n_beams: int, exact: bool, progress: _Progress | None = None
+    ) -> list[list[tuple[str, list[str], float]]]: ...
+    def score(self, prompt: str, completions: Sequence[str]) -> list[list[float]]: ...
+    def evaluate(
+        self, part: str, n_films: int, progress: _Progress | None = None
+    ) -> tuple[float, int, int]: ...
+    def save(self, folder: _Path, dtype: str) -> None: ...

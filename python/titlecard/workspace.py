@@ -13,6 +13,7 @@ from ._progress import Progress, shown
 from ._tables import Report, Rows
 from .catalogue import Catalogue
 from .graph import Graph
+from .lm import LanguageModel
 from .retrieval import Retriever
 from .vectors import Encoder, WordVectors
 
@@ -154,6 +155,41 @@ class Workspace:
         return Report(
             text, {"n_rules": n_rules, "n_literals": n_literals, "n_questions": n_questions, "curve": rows}
         )
+
+    def train_lm(self, *, resume: bool = False, progress: Progress = None) -> Report:
+        """Trains a language model on the films (settings ``lm.*``), from scratch or from ``lm.model``, whole or as an adapter.
+
+        ``history`` has every step, evaluation and sample. Ctrl-C keeps the steps done: ``resume=True`` goes on and ends with
+        the same bytes as a training that was not stopped.
+        """
+        with shown(progress) as callback:
+            history, seconds, path, (n_trained, n_values), (n_train, n_dev) = self._workspace.train_lm(resume, callback)
+        best = min((row["dev_loss"] for row in history if row["event"] == "evaluation"), default=None)
+        text = f"{n_trained} of {n_values} values on {n_train} examples in {seconds:.1f} s"
+        if best is not None:
+            text += f", best development loss {best:.4f}"
+        data = {
+            "history": Rows(history),
+            "seconds": seconds,
+            "path": Path(path),
+            "n_trained": n_trained,
+            "n_values": n_values,
+            "n_train": n_train,
+            "n_dev": n_dev,
+            "dev_loss": best,
+        }
+        return Report(f"{text}: '{path}'", data)
+
+    def language_model(
+        self, model: PathLike | None = None, *, precision: str = "float32", progress: Progress = None
+    ) -> LanguageModel:
+        """Opens the language model trained here, that of another folder, or one of a hub by its name.
+
+        - ``precision``: ``float32``, or ``bfloat16`` and ``int8`` to read a half or a quarter of the memory a token.
+        """
+        with shown(progress) as callback:
+            name = None if model is None else os.fspath(model)
+            return LanguageModel(_native.LanguageModel.open(self._workspace, name, precision, callback))
 
     def evaluate(self, queries: Queries = None, *, part: str = "held-out", progress: Progress = None) -> Report:
         """Every method on the queries of a part (``held-out``, ``train``, ``dev``, ``test``, ``all``), side by side.
