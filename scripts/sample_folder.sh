@@ -14,6 +14,6 @@ rate_per_second = 0
 T
 for step in prepare "train regressor" "graph build" index; do
   # shellcheck disable=SC2086
-  "$program" -q -C "$folder" $step
+  "$program" -q -C "$folder" $step >/dev/null
 done
 cp "$here/data/sample/rules.json" "$folder/models/rules.json"

@@ -190,10 +190,12 @@ function poster(film) {
       add("path", { d: `M0 118Q30 ${106 - r(6, 12)} 60 118T120 118V130Q90 142 60 130T0 130Z`, fill: front, opacity: .85 });
       add("circle", { cx: 24 + r(9, 72), cy: 100, r: 8 + r(12, 6), fill: front });
   }
-  const lines = wrap(film.title, 13);
+  const lines = wrap(film.title, 12);
+  // Fonts differ in width; the longest line fits in the widest of them.
+  const size = Math.min(14.5, 98 / (0.66 * Math.max(...lines.map((line) => line.length))));
   lines.forEach((line, at) => {
     picture.append(svg("text", {
-      x: 10, y: 25 + at * 16.5, fill: front, "font-size": line.length > 12 ? 13 : 14.5,
+      x: 10, y: 25 + at * 16.5, fill: front, "font-size": size.toFixed(1),
       "font-family": "Palatino, 'Palatino Linotype', 'TeX Gyre Pagella', Georgia, 'DejaVu Serif', serif", "font-weight": 600,
     }, line));
   });
@@ -383,19 +385,36 @@ function bars(rows, total, totalLabel) {
     return el("li", {}, el("span", {}, row.label, row.detail ? el("small", {}, ` ${row.detail}`) : ""), track,
       el("span", { class: "number" }, signed(row.value)), ...evidence);
   });
-  items.push(el("li", { class: "total" }, el("span", {}, totalLabel), el("span", {}), el("span", { class: "number" }, total.toFixed(3))));
+  items.push(el("li", { class: "total" }, el("span", {}, totalLabel), el("span", { class: "gap" }), el("span", { class: "number" }, total.toFixed(3))));
   return el("ul", { class: "bars" }, ...items);
 }
+
+/** What the first stage is the sum of. */
+const PARTS = {
+  lexical: "Words of the question in the film’s record",
+  plot: "Words of the question in its plot",
+  encoder: "The question is near the record, by the text encoder",
+  plot_encoder: "The question is near its plot, by the text encoder",
+  vectors: "The question is near the record, by word vectors",
+  regression: "The title is near the one predicted",
+  popularity: "How widely it is known",
+  time: "How well the year fits",
+};
 
 const inWords = (rule) => sentence(rule.words.join(" ")).replace(/\.$/, "");
 
 function why(panel, overview, hit) {
   const rows = hit.why.rules.map((rule) => ({ label: inWords(rule), value: rule.weight, evidence: rule.evidence }));
   for (const score of hit.why.scores) {
+    if (score.name === "first stage") {
+      // The largest score is itself a sum: its parts say more than one long bar.
+      for (const part of hit.why.parts) rows.push({ label: PARTS[part.name] ?? part.name, value: part.contribution * score.weight });
+      continue;
+    }
     rows.push({ label: sentence(score.words).replace(/\.$/, ""), detail: `${score.value.toFixed(3)} × ${score.weight.toFixed(3)}`, value: score.contribution });
   }
   if (hit.why.bias) rows.push({ label: "The same for every film", value: hit.why.bias });
-  rows.sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
+  const said = rows.filter((row) => Math.abs(row.value) >= 0.0005).sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
   const evidence = hit.why.rules.flatMap((rule) => rule.evidence);
   const inQuery = evidence.filter((found) => found.question).map((found) => ({ ...found.question, kind: "evidence" }));
   const query = state.answer.query;
@@ -406,7 +425,7 @@ function why(panel, overview, hit) {
   panel.replaceChildren(
     el("h3", {}, "What put it here"),
     el("p", { class: "said", tabindex: "0", "aria-label": "Your question, with what was found marked" }, ...marked(query, inQuery)),
-    bars(rows, hit.why.score, "Score: the sum of these"));
+    bars(said, hit.why.score, "Score: the sum of these"));
 }
 
 async function compare(panel, hit) {

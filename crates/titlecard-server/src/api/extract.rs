@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header;
 use axum::http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::App;
@@ -112,4 +113,34 @@ impl FromRequest<App> for InLines {
         check_type(&parts, &["application/x-ndjson", "application/jsonl", "application/json"])?;
         Ok(Self(bytes_of(body, app, app.settings.max_update_bytes).await?))
     }
+}
+
+/// A whole number as JSON Schema means it: `3.0` is one too.
+pub(crate) fn whole<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: TryFrom<i64>,
+{
+    of_number(&serde_json::Number::deserialize(from)?)
+}
+
+/// [`whole`], or null.
+pub(crate) fn whole_or_null<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: TryFrom<i64>,
+{
+    let number = Option::<serde_json::Number>::deserialize(from)?;
+    number.map(|number| of_number(&number)).transpose()
+}
+
+fn of_number<T: TryFrom<i64>, E: serde::de::Error>(number: &serde_json::Number) -> Result<T, E> {
+    // Beyond this, numbers with a point are not exact.
+    const EXACT: f64 = 9e15;
+    let whole = number.as_i64().or_else(|| {
+        number.as_f64().filter(|value| value.fract() == 0.0 && value.abs() < EXACT).map(|value| value as i64)
+    });
+    whole
+        .and_then(|whole| T::try_from(whole).ok())
+        .ok_or_else(|| E::custom(format!("`{number}` is not a whole number in range")))
 }

@@ -268,7 +268,7 @@ async fn take(app: App, changes: Vec<Change>) -> Result<Response, ApiError> {
 ///
 /// All lines are taken or none. They are on disk when this answers, and can be found when they have been built in.
 #[utoipa::path(post, path = "/v1/films", tag = "films", operation_id = "put_films",
-    request_body(content = FilmInput, content_type = "application/x-ndjson", description = "One film a line"), security(("key" = [])),
+    request_body(content((FilmInput = "application/x-ndjson"), (FilmInput = "application/json")), description = "One film a line"), security(("key" = [])),
     responses((status = 202, body = AcceptedBody), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub(crate) async fn put_films(State(app): State<App>, InLines(body): InLines) -> Result<Response, ApiError> {
     let read = move || -> Result<Vec<Change>, ApiError> {

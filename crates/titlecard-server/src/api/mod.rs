@@ -5,6 +5,7 @@ mod manage;
 mod search;
 mod types;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -122,12 +123,30 @@ pub fn openapi() -> OpenApi {
     api
 }
 
+/// The methods of every address, as `Allow` lists them.
+fn allowed_methods(api: &OpenApi) -> HashMap<String, HeaderValue> {
+    let api = serde_json::to_value(api).unwrap_or_default();
+    let mut allowed = HashMap::new();
+    for (path, item) in api["paths"].as_object().into_iter().flatten() {
+        let mut methods: Vec<String> =
+            item.as_object().into_iter().flatten().map(|(m, _)| m.to_uppercase()).collect();
+        if methods.iter().any(|method| method == "GET") {
+            methods.push("HEAD".to_owned());
+        }
+        if let Ok(value) = methods.join(", ").parse() {
+            allowed.insert(path.clone(), value);
+        }
+    }
+    allowed
+}
+
 /// The whole server as a service.
 pub(crate) fn router(app: App) -> Router {
     let (open, read, write, admin) = routes_of();
     let api = Arc::new(openapi());
     let json = serde_json::to_string_pretty(&*api).unwrap_or_default();
     let docs = web::docs_page(&api);
+    let allowed = allowed_methods(&api);
     let needs = |role| from_fn_with_state((App::clone(&app), role), guard);
     let parts = |router: OpenApiRouter<App>| router.split_for_parts().0;
     let mut router = Router::new()
@@ -142,8 +161,12 @@ pub(crate) fn router(app: App) -> Router {
         .route("/docs", get(async move || web::html(docs.clone())))
         .merge(web::routes())
         .fallback(async || ApiError::new(Code::UnknownPath, "there is nothing at this address; see `/docs`"))
-        .method_not_allowed_fallback(async || {
-            ApiError::new(Code::WrongMethod, "this address does not take this method; see `/docs`")
+        .method_not_allowed_fallback(async move |path: Option<MatchedPath>| {
+            let allowed = allowed.get(path.as_ref().map_or("", MatchedPath::as_str));
+            let allowed = allowed.cloned().unwrap_or(HeaderValue::from_static("GET, HEAD"));
+            let error =
+                ApiError::new(Code::WrongMethod, "this address does not take this method; see `/docs`");
+            ([(header::ALLOW, allowed)], error)
         })
         .layer(from_fn_with_state(App::clone(&app), within_deadline));
     if !app.settings.origins.is_empty() {
@@ -317,10 +340,6 @@ async fn safe_headers(request: Request<Body>, next: Next) -> Response {
          base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     );
     set(headers, header::CACHE_CONTROL, "no-store");
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED && !response.headers().contains_key(header::ALLOW)
-    {
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
     response
 }
 

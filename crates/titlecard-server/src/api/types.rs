@@ -5,6 +5,8 @@ use titlecard_engine::catalogue::Film;
 use titlecard_engine::query::Span;
 use utoipa::{IntoParams, ToSchema};
 
+use super::extract::{whole, whole_or_null};
+
 /// Bytes `start..end` of a text in UTF-8.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub(crate) struct TextSpan {
@@ -54,11 +56,11 @@ pub(crate) struct SearchRequest {
     #[schema(max_items = 32, example = json!(["year:1970..1979", "-genre:comedy"]))]
     pub(crate) filters: Vec<String>,
     /// Films wanted, at most `server.max_page` (100).
-    #[serde(default = "ten")]
+    #[serde(default = "ten", deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 100)]
     pub(crate) limit: usize,
     /// Films left out before them; with `limit` at most 1,000.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 900)]
     pub(crate) offset: usize,
     /// Whether to say why each film is there.
@@ -396,7 +398,7 @@ pub(crate) struct FilmName {
 #[into_params(parameter_in = Query)]
 pub(crate) struct SuggestParams {
     /// The beginning of a title, slips of the keys allowed.
-    #[param(min_length = 1, example = "jaw")]
+    #[param(example = "jaw")]
     pub(crate) q: String,
     /// Titles wanted.
     #[param(minimum = 1, maximum = 20, default = 8)]
@@ -600,6 +602,7 @@ pub(crate) struct FilmInput {
     /// Title in the language of the film, where it differs.
     pub(crate) original_title: Option<String>,
     /// Year of release.
+    #[serde(default, deserialize_with = "whole_or_null")]
     #[schema(minimum = 1870, maximum = 2100)]
     pub(crate) year: Option<i32>,
     /// Genres.
@@ -627,6 +630,8 @@ pub(crate) struct FilmInput {
     #[serde(default)]
     pub(crate) plot: String,
     /// How widely it is known.
+    #[serde(default, deserialize_with = "whole_or_null")]
+    #[schema(minimum = 0, maximum = 4_294_967_295_u32)]
     pub(crate) votes: Option<u32>,
     /// Everything said of the film in one text; made of the other fields if left out.
     pub(crate) tags: Option<String>,
