@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# All checks: sample data, format, lints, documentation, tests. No network is needed once the crates
-# are fetched. Needs the Rust toolchain (1.90 or newer, with rustfmt and clippy), a C compiler (for zstd)
-# and Python 3.
+# All checks: sample data, format, lints, documentation, tests, the page in Chromium, the API against its OpenAPI document. No
+# network is needed once crates, Node packages and schemathesis are fetched. Needs the Rust toolchain (1.90 or newer, with rustfmt
+# and clippy), a C compiler (for zstd) and Python 3; the last two checks need Node, Chromium and PyPI, and say so where they cannot
+# have them (`TITLECARD_NO_BROWSER=1` leaves them out).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -40,3 +41,11 @@ RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 step "tests"
 cargo test --workspace --locked
+
+program=${CARGO_TARGET_DIR:-target}/debug/titlecard
+if [ -z "${TITLECARD_NO_BROWSER:-}" ]; then
+  step "page in Chromium"
+  scripts/check_page.sh "$program"
+  step "API against its OpenAPI document"
+  scripts/check_api.sh "$program"
+fi

@@ -30,7 +30,7 @@ use crate::keys::Keys;
 use crate::state::{ReadSettings, ServeError, Shared, Snapshot, folder_of, keys_path};
 use crate::updates;
 
-/// Longest head of a request, in bytes; a question in the address must fit.
+/// Longest head of a request, in bytes, looked at after every read; a question in the address must fit.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Header lines of a request, at most.
 const MAX_HEADERS: usize = 64;

@@ -34,7 +34,7 @@ pub(crate) struct SearchParams {
     #[param(minimum = 1, maximum = 100, default = 10)]
     pub(crate) limit: Option<usize>,
     /// Films left out before them; with `limit` at most 1,000.
-    #[param(minimum = 0, maximum = 900, default = 0)]
+    #[param(minimum = 0, maximum = 999, default = 0)]
     pub(crate) offset: Option<usize>,
     /// Whether to say why each film is there.
     #[param(default = false)]
@@ -61,7 +61,7 @@ pub(crate) struct SearchRequest {
     pub(crate) limit: usize,
     /// Films left out before them; with `limit` at most 1,000.
     #[serde(default, deserialize_with = "whole")]
-    #[schema(minimum = 0, maximum = 900)]
+    #[schema(minimum = 0, maximum = 999)]
     pub(crate) offset: usize,
     /// Whether to say why each film is there.
     #[serde(default)]
