@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# All checks: sample data, format, lints, documentation, tests, and the Python package with its notebooks. Network is
-# needed for crates and, by the last step, for PyPI. Needs the Rust toolchain (1.90 or newer, with rustfmt and clippy), a
-# C compiler (for zstd) and Python 3.10 or newer.
+# All checks: sample data, format, lints, documentation, tests, the Python package with its notebooks, the page in Chromium, the
+# API against its OpenAPI document. Network is needed for crates, PyPI and npm, the first time. Needs the Rust toolchain
+# (1.90 or newer, with rustfmt and clippy), a C compiler (for zstd) and Python 3.10 or newer; the page needs Node and Chromium, and
+# says so where it cannot have them (`TITLECARD_NO_BROWSER=1` leaves page and API out).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -43,3 +44,11 @@ cargo test --workspace --locked
 
 step "Python package"
 scripts/check_python.sh
+
+program=${CARGO_TARGET_DIR:-target}/debug/titlecard
+if [ -z "${TITLECARD_NO_BROWSER:-}" ]; then
+  step "page in Chromium"
+  scripts/check_page.sh "$program"
+  step "API against its OpenAPI document"
+  scripts/check_api.sh "$program"
+fi

@@ -116,12 +116,8 @@ impl Session {
         default_dir: &str,
         overrides: &[(&str, &str, String)],
     ) -> anyhow::Result<Self> {
-        let root = arguments.dir.clone().unwrap_or_else(|| PathBuf::from(default_dir));
-        let workspace = Workspace::new(root);
-        let settings = read_settings(arguments, &workspace, overrides)?;
-        let config = settings.clone().build()?;
-
-        open_log(arguments, &workspace)?;
+        let session = Self::read(arguments, default_dir, overrides)?;
+        open_log(arguments, &session.workspace)?;
         tracing::debug!(arguments = ?std::env::args_os().collect::<Vec<_>>(), "started");
         ctrlc::set_handler(|| {
             if STOP.swap(true, Ordering::SeqCst) {
@@ -130,8 +126,42 @@ impl Session {
             }
         })
         .context("cannot listen for Ctrl-C")?;
-        rayon_pool(config.n_threads())?;
+        rayon_pool(session.config.n_threads())?;
+        Ok(session)
+    }
 
+    /// For a program that runs on and listens for signals itself: the log goes to stderr alone, with the time of every
+    /// line, so that whatever runs the program keeps it and throws it away.
+    pub(crate) fn open_service(
+        arguments: &SessionArguments,
+        overrides: &[(&str, &str, String)],
+    ) -> anyhow::Result<Self> {
+        let session = Self::read(arguments, ".", overrides)?;
+        let level = match (arguments.quiet, arguments.verbose) {
+            (true, _) => "error",
+            (_, 0) => "info",
+            _ => "debug,tantivy=info",
+        };
+        let on_stderr = fmt::layer()
+            .with_writer(stderr)
+            .with_ansi(arguments.colour())
+            .with_target(false)
+            .with_filter(EnvFilter::new(level));
+        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(on_stderr))
+            .context("cannot open the log")?;
+        rayon_pool(session.config.n_threads())?;
+        Ok(session)
+    }
+
+    fn read(
+        arguments: &SessionArguments,
+        default_dir: &str,
+        overrides: &[(&str, &str, String)],
+    ) -> anyhow::Result<Self> {
+        let root = arguments.dir.clone().unwrap_or_else(|| PathBuf::from(default_dir));
+        let workspace = Workspace::new(root);
+        let settings = read_settings(arguments, &workspace, overrides)?;
+        let config = settings.clone().build()?;
         let say = !arguments.quiet;
         let show_bars = say && arguments.verbose == 0 && !arguments.no_progress && stderr().is_terminal();
         Ok(Self { workspace, config, settings, show_bars, say })
@@ -260,7 +290,7 @@ fn new_bar(progress: &Progress<'_>) -> ProgressBar {
     bar
 }
 
-fn read_settings(
+pub(crate) fn read_settings(
     arguments: &SessionArguments,
     workspace: &Workspace,
     overrides: &[(&str, &str, String)],

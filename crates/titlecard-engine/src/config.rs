@@ -103,6 +103,8 @@ pub struct Config {
     pub search: SearchConfig,
     /// Evaluation.
     pub eval: EvalConfig,
+    /// The HTTP server.
+    pub server: ServerConfig,
 }
 
 /// Settings of more than one step.
@@ -497,6 +499,115 @@ impl Default for EvalConfig {
     }
 }
 
+/// The HTTP server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address and port to listen on; one that others can reach needs a key (`titlecard serve --new-key`).
+    pub address: String,
+    /// Names by which the server may be asked for, beside its address; for a proxy in front of it.
+    pub hosts: Vec<String>,
+    /// Origins whose pages may read answers (CORS); none by default.
+    pub origins: Vec<String>,
+    /// Whether searching needs no key on an address that others can reach.
+    pub public_reads: bool,
+    /// Certificate chain for TLS (PEM); empty for plain HTTP.
+    pub tls_certificate: String,
+    /// Private key for TLS (PEM).
+    pub tls_key: String,
+    /// Write the texts of questions into the log.
+    pub log_queries: bool,
+    /// Searches that run at the same time; 0 for one a core.
+    pub workers: usize,
+    /// Searches that may wait for their turn; more are told to come back (503).
+    pub queue: usize,
+    /// Requests a second that one key (or, without keys, one address) may make; 0 for any number.
+    pub rate_per_second: u32,
+    /// Requests it may make at once before that counts.
+    pub rate_burst: u32,
+    /// Milliseconds after which a request is given up.
+    pub deadline_ms: u64,
+    /// Milliseconds in which the head of a request must come; a connection without one is closed.
+    pub header_timeout_ms: u64,
+    /// Milliseconds in which the body of a request must come.
+    pub body_timeout_ms: u64,
+    /// Milliseconds a client may leave its answer standing.
+    pub write_timeout_ms: u64,
+    /// Open connections at most.
+    pub max_connections: usize,
+    /// Longest question, in bytes.
+    pub max_query_bytes: usize,
+    /// Longest body of a request, in bytes.
+    pub max_body_bytes: usize,
+    /// Longest body of a change of films or rules, in bytes.
+    pub max_update_bytes: usize,
+    /// Films in one answer, at most.
+    pub max_page: usize,
+    /// Milliseconds without a change after which changed films are built into a new state.
+    pub rebuild_after_ms: u64,
+    /// Milliseconds that requests in flight get to end when the server is stopped.
+    pub drain_ms: u64,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            address: "127.0.0.1:7878".to_owned(),
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            public_reads: false,
+            tls_certificate: String::new(),
+            tls_key: String::new(),
+            log_queries: false,
+            workers: 0,
+            queue: 64,
+            rate_per_second: 50,
+            rate_burst: 100,
+            deadline_ms: 10_000,
+            header_timeout_ms: 10_000,
+            body_timeout_ms: 10_000,
+            write_timeout_ms: 10_000,
+            max_connections: 16_384,
+            max_query_bytes: 16_384,
+            max_body_bytes: 65_536,
+            max_update_bytes: 16_777_216,
+            max_page: 100,
+            rebuild_after_ms: 2_000,
+            drain_ms: 4_000,
+        }
+    }
+}
+
+impl ServerConfig {
+    /// The settings that must be at least 1, by name.
+    fn validate(&self) -> Result<(), String> {
+        let at_least_one = [
+            ("rate_burst", self.rate_burst as u64),
+            ("deadline_ms", self.deadline_ms),
+            ("header_timeout_ms", self.header_timeout_ms),
+            ("body_timeout_ms", self.body_timeout_ms),
+            ("write_timeout_ms", self.write_timeout_ms),
+            ("max_connections", self.max_connections as u64),
+            ("max_query_bytes", self.max_query_bytes as u64),
+            ("max_body_bytes", self.max_body_bytes as u64),
+            ("max_update_bytes", self.max_update_bytes as u64),
+            ("max_page", self.max_page as u64),
+        ];
+        if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("`server.{name}` is 0, it must be at least 1"));
+        }
+        if self.workers > MAX_THREADS {
+            return Err(format!("`server.workers` is {}, it must be 0 to {MAX_THREADS}", self.workers));
+        }
+        if self.tls_certificate.is_empty() != self.tls_key.is_empty() {
+            return Err(
+                "`server.tls_certificate` and `server.tls_key` belong together; set both or none".to_owned()
+            );
+        }
+        Ok(())
+    }
+}
+
 /// Where a setting got its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -706,6 +817,7 @@ impl Config {
             )));
         }
         self.vectors.validate().map_err(ConfigError::Invalid)?;
+        self.server.validate().map_err(ConfigError::Invalid)?;
         Ok(())
     }
 

@@ -20,6 +20,7 @@ pub mod embedding;
 pub mod encoder;
 pub mod regressor;
 
+pub mod ask;
 pub mod filter;
 pub mod index;
 pub mod rank;

@@ -313,6 +313,51 @@ pub fn load_films(workspace: &Workspace) -> Result<Catalogue, PipelineError> {
     Ok(load_prepared(&path)?)
 }
 
+/// Writes films as the cleaned catalogue.
+///
+/// # Errors
+/// [`PipelineError`]; the old catalogue is then as it was.
+pub fn write_films<'f>(
+    workspace: &Workspace,
+    films: impl IntoIterator<Item = &'f Film>,
+) -> Result<(), PipelineError> {
+    let mut writer = FilmWriter::create(&workspace.films())?;
+    films.into_iter().try_for_each(|film| writer.write(film))?;
+    Ok(writer.finish()?)
+}
+
+/// Moves catalogue, graph and index of `from` into `to`, both on one file system. What was moved already is left
+/// alone, so a run that was cut off half-way is ended by a second one; until then `to` is not to be opened.
+///
+/// # Errors
+/// [`PipelineError::Artifact`].
+pub fn publish(from: &Workspace, to: &Workspace) -> Result<(), PipelineError> {
+    for (new, old) in [
+        (from.films(), to.films()),
+        (from.graph(), to.graph()),
+        (from.names(), to.names()),
+        (from.graph_summary(), to.graph_summary()),
+        (from.other_titles(), to.other_titles()),
+    ] {
+        if new.exists() {
+            move_file(&new, &old)?;
+        }
+    }
+    SearchIndex::publish(&from.index(), &to.index())?;
+    Ok(())
+}
+
+fn move_file(from: &Path, to: &Path) -> Result<(), ArtifactError> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).map_err(ArtifactError::io("create folder", folder))?;
+    }
+    fs::rename(from, to).map_err(ArtifactError::io("rename into", to))?;
+    if let Some(folder) = to.parent() {
+        crate::artifact::sync_folder(folder);
+    }
+    Ok(())
+}
+
 /// What a training of word vectors came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WordVectorSummary {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::ask::Question;
 use crate::catalogue::Film;
 use crate::embedding::Pooling;
 use crate::filter::FilmSet;
@@ -84,11 +85,28 @@ pub struct Hit {
     pub matches: Vec<TermMatch>,
 }
 
+/// What is wanted of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SearchOptions<'a> {
+    /// Films wanted.
+    pub k: usize,
+    /// Films left out before them.
+    pub skip: usize,
+    /// Whether to ask back, and what was asked already ([`crate::ask::Question::id`]).
+    pub ask: Option<&'a [String]>,
+}
+
 /// Answer to a query.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Answer {
     /// Films, best first.
     pub hits: Vec<Hit>,
+    /// The question whose answer would tell most, if one was wanted and there is one worth asking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<Question>,
+    /// Films that pass the filters, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n_passing: Option<usize>,
     /// What was understood of the question, if there is a graph to understand it by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub understood: Option<Understanding>,
@@ -200,21 +218,35 @@ impl Engine {
     /// # Errors
     /// [`SearchError::EmptyQuery`] and [`SearchError::NoKnownWord`] if there is nothing to search by.
     pub fn search(&self, query: &str, k: usize) -> Result<Answer, SearchError> {
+        self.search_with(query, &SearchOptions { k, ..SearchOptions::default() })
+    }
+
+    /// [`Engine::search`] page by page, and with a question back.
+    ///
+    /// # Errors
+    /// As [`Engine::search`].
+    pub fn search_with(&self, query: &str, options: &SearchOptions<'_>) -> Result<Answer, SearchError> {
         let started = Instant::now();
         let mut scores = Scores::default();
-        let understood = self.first_stage(query, &mut scores)?;
+        let (understood, n_passing) = self.first_stage(query, &mut scores)?;
         let encoded = self.index.encoded.as_ref();
         let terms = self.terms(query, understood.as_ref());
+        let &SearchOptions { k, skip, ask } = options;
         let mut hits = Vec::with_capacity(k.min(self.index.n_films()));
+        let mut question = None;
         match (self.ranker(), self.knowledge(), &understood) {
             (Some(ranker), Some(knowledge), Some(understood)) => {
-                let size = self.pool_size.max(k);
+                let size = self.pool_size.max(skip.saturating_add(k));
                 let pool = Pool::new(query, understood, &scores, &self.index, encoded, knowledge, size);
                 let values = ranker.scores(&pool);
                 let graph = knowledge.graph();
+                if let Some(asked) = ask {
+                    question =
+                        crate::ask::best_question(graph, &self.index.facts, &pool.films, &values, asked);
+                }
                 let context = Context { ranker, graph, query, understood, pool: &pool };
-                for row in Ranker::order(&values).into_iter().take(k) {
-                    let mut hit = self.hit(hits.len(), pool.films[row] as usize, &scores, &terms)?;
+                for row in Ranker::order(&values).into_iter().skip(skip).take(k) {
+                    let mut hit = self.hit(skip + hits.len(), pool.films[row] as usize, &scores, &terms)?;
                     let reasons = context.of_film(row, &hit.film);
                     hit.score = reasons.score;
                     hit.reasons = Some(reasons);
@@ -223,13 +255,14 @@ impl Engine {
             }
             _ => {
                 let passes = |film_idx: &usize| scores.total[*film_idx] > f32::NEG_INFINITY;
-                for film_idx in top_k(&scores.total, k).into_iter().filter(passes) {
-                    hits.push(self.hit(hits.len(), film_idx, &scores, &terms)?);
+                let best = top_k(&scores.total, skip.saturating_add(k)).into_iter().filter(passes);
+                for film_idx in best.skip(skip) {
+                    hits.push(self.hit(skip + hits.len(), film_idx, &scores, &terms)?);
                 }
             }
         }
         let latency_ms = milliseconds(started.elapsed());
-        Ok(Answer { hits, understood, n_films: self.index.n_films(), latency_ms })
+        Ok(Answer { hits, question, n_passing, understood, n_films: self.index.n_films(), latency_ms })
     }
 
     /// The positions in the catalogue and scores of the `k` films that fit `query` best, best first: the ranking of
@@ -239,7 +272,7 @@ impl Engine {
     /// As [`Engine::search`].
     pub fn rank(&self, query: &str, k: usize) -> Result<Vec<(usize, f64)>, SearchError> {
         let mut scores = Scores::default();
-        let understood = self.first_stage(query, &mut scores)?;
+        let (understood, _) = self.first_stage(query, &mut scores)?;
         let (Some(ranker), Some(knowledge), Some(understood)) =
             (self.ranker(), self.knowledge(), &understood)
         else {
@@ -257,8 +290,13 @@ impl Engine {
             .collect())
     }
 
-    /// Scores of every film that passes the filters; the others are at minus infinity.
-    fn first_stage(&self, query: &str, scores: &mut Scores) -> Result<Option<Understanding>, SearchError> {
+    /// Scores of every film that passes the filters (the others are at minus infinity), with what was understood and
+    /// how many pass, if there are filters.
+    fn first_stage(
+        &self,
+        query: &str,
+        scores: &mut Scores,
+    ) -> Result<(Option<Understanding>, Option<usize>), SearchError> {
         let terms = self.index.lexical.parse(query);
         if terms.terms().is_empty() {
             return Err(SearchError::EmptyQuery);
@@ -270,18 +308,23 @@ impl Engine {
             let words: Vec<&str> = terms.terms().iter().take(8).map(|term| term.word.as_str()).collect();
             return Err(SearchError::NoKnownWord { words: words.join(", ") });
         }
-        self.filter(understood.as_ref(), scores)?;
-        Ok(understood)
+        let n_passing = self.filter(understood.as_ref(), scores)?;
+        Ok((understood, n_passing))
     }
 
-    /// Takes films that do not pass the filters of a question out of the ranking.
-    fn filter(&self, understood: Option<&Understanding>, scores: &mut Scores) -> Result<(), SearchError> {
-        let (Some(understood), Some(knowledge)) = (understood, self.knowledge()) else { return Ok(()) };
+    /// Takes films that do not pass the filters of a question out of the ranking; answers how many pass, if there
+    /// are filters.
+    fn filter(
+        &self,
+        understood: Option<&Understanding>,
+        scores: &mut Scores,
+    ) -> Result<Option<usize>, SearchError> {
+        let (Some(understood), Some(knowledge)) = (understood, self.knowledge()) else { return Ok(None) };
         if let Some(error) = understood.filter_errors.first() {
             return Err(error.clone().into());
         }
         let Some(passing) = FilmSet::of(&understood.filters, knowledge.graph(), &self.index.facts)? else {
-            return Ok(());
+            return Ok(None);
         };
         if passing.is_empty() {
             return Err(SearchError::NothingPasses);
@@ -291,7 +334,7 @@ impl Engine {
                 *total = f32::NEG_INFINITY;
             }
         }
-        Ok(())
+        Ok(Some(passing.len()))
     }
 
     /// A hit by the first stage.
@@ -393,6 +436,11 @@ impl Engine {
         let mut is_known = false;
 
         let terms = self.terms(query, understood);
+        // Filters say what is left out, not what the film is like.
+        let filters =
+            understood.map(|understood| &understood.filters).filter(|filters| !filters.spans.is_empty());
+        let described = filters.map(|filters| filters.rest(query).join(" "));
+        let query = described.as_deref().unwrap_or(query);
         for (scores, is_wanted, fields) in
             [(lexical, wanted[0], self.lexical.of_records()), (plot, wanted[1], self.lexical.of_plots())]
         {

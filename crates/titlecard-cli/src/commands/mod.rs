@@ -11,6 +11,7 @@ mod lm;
 mod prepare;
 mod rules;
 mod search;
+mod serve;
 mod similar;
 mod train;
 mod vectors;
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Find(find::Arguments),
     /// Find films like a film
     Similar(similar::Arguments),
+    /// Answer over HTTP: an API and a page
+    Serve(serve::Arguments),
     /// Measure how good the answers are
     Eval(eval::Arguments),
     /// Show all settings and where each value came from
@@ -75,6 +78,7 @@ pub(crate) fn run(command: Command, session: &SessionArguments) -> anyhow::Resul
         Command::Rules(arguments) => rules::run(arguments, session),
         Command::Find(arguments) => find::run(&arguments, session),
         Command::Similar(arguments) => similar::run(&arguments, session),
+        Command::Serve(arguments) => serve::run(arguments, session),
         Command::Eval(arguments) => eval::run(&arguments, session),
         Command::Config(arguments) => config::run(&arguments, session),
         Command::Completions(arguments) => completions::run(&arguments),

@@ -28,6 +28,7 @@ fn help_pages_are_these() {
         "search",
         "find",
         "similar",
+        "serve",
         "eval",
         "config",
         "completions",

@@ -10,6 +10,7 @@ mod help;
 mod interrupt;
 mod layers;
 mod look_up;
+mod serve;
 mod vectors;
 
 use std::io::Write;

@@ -81,6 +81,11 @@ impl Catalogue {
         &self.films
     }
 
+    /// All films, given away.
+    pub fn into_films(self) -> Vec<Film> {
+        self.films
+    }
+
     /// Number of films.
     pub fn len(&self) -> usize {
         self.films.len()

@@ -36,7 +36,7 @@ use crate::artifact::{
     ArtifactError, FileStamp, Manifest, hex, read_bytes, sync_folder, write_atomically, write_bytes,
 };
 use crate::catalogue::Film;
-use crate::config::Config;
+use crate::config::{Config, ServerConfig};
 use crate::embedding::{Embedder, Pooling};
 use crate::progress::{Interrupted, Report, tell};
 use crate::regressor::{Regressor, RegressorError};
@@ -257,10 +257,12 @@ impl SearchIndex {
             written_by: format!("titlecard {}", env!("CARGO_PKG_VERSION")),
             generation: generation.clone(),
             n_films: films.len(),
-            settings: toml::Value::try_from(config).map_err(|error| IndexError::Inconsistent {
-                folder: folder.to_owned(),
-                what: error.to_string(),
-            })?,
+            // An index is handed on; how it is served is nobody's business.
+            settings: toml::Value::try_from(Config { server: ServerConfig::default(), ..config.clone() })
+                .map_err(|error| IndexError::Inconsistent {
+                    folder: folder.to_owned(),
+                    what: error.to_string(),
+                })?,
             files,
         };
         manifest.write(&folder.join(MANIFEST))?;
@@ -342,6 +344,31 @@ impl SearchIndex {
         }
         let embedder = Embedder::from_parts(Arc::new(words), word_tokenizer(&config), sif);
         Ok(Self { lexical, tag_vectors, title_vectors, embedder, regressor, encoded, facts, manifest })
+    }
+
+    /// Moves the current generation of the index folder `from` into `to` and makes it the current one there; a
+    /// second call ends what a first one began.
+    ///
+    /// # Errors
+    /// [`IndexError::Artifact`].
+    pub fn publish(from: &Path, to: &Path) -> Result<(), IndexError> {
+        let new_manifest = from.join(MANIFEST);
+        if !new_manifest.exists() {
+            // The manifest is moved last: all is done.
+            return Ok(());
+        }
+        let generation = Manifest::read(&new_manifest)?.generation;
+        fs::create_dir_all(to).map_err(ArtifactError::io("create folder", to))?;
+        let (source, target) = (from.join(&generation), to.join(&generation));
+        if source.exists() && !target.exists() {
+            fs::rename(&source, &target).map_err(ArtifactError::io("rename into", &target))?;
+            sync_folder(to);
+        }
+        let manifest = to.join(MANIFEST);
+        fs::rename(&new_manifest, &manifest).map_err(ArtifactError::io("rename into", &manifest))?;
+        sync_folder(to);
+        remove_other_generations(to, &generation);
+        Ok(())
     }
 
     /// Year and votes of the films of the current generation in `folder`, without opening the rest.

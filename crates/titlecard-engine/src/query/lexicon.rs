@@ -60,7 +60,10 @@ pub struct Lexicon {
 
 impl std::fmt::Debug for Lexicon {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        to.debug_struct("Lexicon").field("names", &self.len()).field("bytes", &self.bytes.len()).finish()
+        to.debug_struct("Lexicon")
+            .field("names", &self.len())
+            .field("bytes", &self.bytes.len())
+            .finish_non_exhaustive()
     }
 }
 
