@@ -64,7 +64,7 @@ mypy --config-file "$OLDPWD/python/pyproject.toml"
 python -m mypy.stubtest titlecard._native --ignore-disjoint-bases
 
 step "tests"
-python -m pytest -q -p no:cacheprovider --durations 5 "$OLDPWD/python/tests"
+python -m pytest -q -rs -p no:cacheprovider --durations 5 "$OLDPWD/python/tests"
 
 step "notebooks"
 python "$OLDPWD/scripts/run_notebooks.py"

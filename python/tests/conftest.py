@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# scikit-learn runs its checks of array libraries only where this is set, before scipy is imported.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -93,7 +93,8 @@ def test_transformer_keeps_the_contract(retriever: titlecard.Retriever) -> None:
         assert group["score"].is_monotonic_decreasing
     # A ranking is ranked again by its queries; anything that takes a frame can follow.
     assert ranks.transform(answer).equals(answer)
-    best = (ranks >> (lambda frame: frame[frame["rank"] < 2]) >> len)(queries)
+    plain = titlecard.Transformer(retriever, k=10)
+    best = (plain >> (lambda frame: frame[frame["rank"] < 2]) >> len)(queries)
     assert best == 4
     assert retriever.film(ranks.search(QUESTION)["docno"][0])["title"] == "Seven Samurai"
     empty = ranks.transform(queries.head(0))

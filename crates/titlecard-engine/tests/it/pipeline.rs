@@ -69,7 +69,10 @@ fn the_whole_path_is_reproducible() {
         assert!(trained.n_train > 100 && !workspace.checkpoint(DEFAULT_REGRESSOR).exists());
         pipeline::build_index(&workspace, &config, films, &mut go_on).unwrap();
         let engine = pipeline::open_engine(&workspace, &config).unwrap();
-        let answer = engine.search("a boy and his friend find a body along the railway", 10).unwrap();
+        let query = "a boy and his friend find a body along the railway";
+        let answer = engine.search(query, 10).unwrap();
+        let ranked = engine.rank(query, 10).unwrap();
+        assert!(answer.hits.iter().map(|hit| (hit.film_idx, hit.score)).eq(ranked));
         let hits: Vec<(String, f64)> = answer.hits.into_iter().map(|hit| (hit.film.id, hit.score)).collect();
         let vectors = fs::read(workspace.vectors()).unwrap();
         let regressor = fs::read(workspace.regressor(DEFAULT_REGRESSOR)).unwrap();

@@ -77,6 +77,8 @@ fn rules_are_learned_show_what_they_add_up_to_and_can_be_turned_round() {
     let (mut n_hits, mut n_turned) = (0, 0);
     for query in sample::queries().unwrap().iter().take(40) {
         let answer = engine.search(&query.text, 10).unwrap();
+        let shown: Vec<(usize, f64)> = answer.hits.iter().map(|hit| (hit.film_idx, hit.score)).collect();
+        assert_eq!(engine.rank(&query.text, 10).unwrap(), shown);
         for (at, hit) in answer.hits.iter().enumerate() {
             let reasons = hit.reasons.as_ref().unwrap();
             assert!(
