@@ -340,10 +340,4 @@ impl Server {
             }
         })
     }
-
-    /// Everything as a service without a listener, for tests and other servers; changes of films are taken but
-    /// not built in, unless [`Server::run`] runs.
-    pub fn router(&self) -> Router {
-        api::router(App::clone(&self.app))
-    }
 }

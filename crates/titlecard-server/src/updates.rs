@@ -153,6 +153,11 @@ pub(crate) fn builder(shared: &Arc<Shared>) {
 /// Builds a state of catalogue and journal, and exchanges it.
 fn build(shared: &Shared) -> Result<(), ServeError> {
     let workspace = &shared.workspace;
+    if publish_path(workspace).exists() {
+        // An exchange failed half-way, such as for want of room: it is ended before anything new is built in its place.
+        let _exchange = locked(&shared.exchange);
+        recover(workspace, &mut shared.updates().journal)?;
+    }
     let (changes, seq) = {
         let updates = shared.updates();
         let changes: Vec<Change> =

@@ -96,8 +96,10 @@ async function call(path, body, signal) {
   throw new Trouble(response.status, code, message, hint, Number(response.headers.get("Retry-After")) || null);
 }
 
+/** A message of the server as a sentence. */
 function sentence(text) {
-  const first = text.charAt(0).toUpperCase() + text.slice(1);
+  const quoted = text.replace(/`([^`]*)`/g, "“$1”");
+  const first = quoted.charAt(0).toUpperCase() + quoted.slice(1);
   return /[.?!]$/.test(first) ? first : `${first}.`;
 }
 
