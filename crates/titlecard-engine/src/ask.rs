@@ -275,7 +275,7 @@ mod tests {
         let films = [
             film(1, 1981, &["Horror"], &["slasher"]),
             film(2, 1984, &["Comedy"], &[]),
-            film(3, 1985, &["Comedy", "Animation"], &[]),
+            film(3, 1985, &["Comedy", "Romance"], &[]),
             film(4, 1988, &["Drama"], &["vampire"]),
         ];
         let folder = tempfile::tempdir().unwrap();
