@@ -1,11 +1,13 @@
 //! Products of a few rows with a large matrix: what generating text one token at a time comes to.
 //!
 //! Such a product reads every weight once and does little with it, so its limit is the memory's speed,
-//! not the processor's. Weights may be kept in 16 or 8 bits to read less; sums are always in 32 bits.
+//! not the processor's. Weights may be kept in 16 or 8 bits to read less; sums are always in 32 bits. They are
+//! kept in as many lanes as a register of the machine has, so the last bits of a product differ between
+//! machines (but not with the number of threads).
 
 use rayon::prelude::*;
 
-use crate::simd::{LANES, fma, fold, wide};
+use crate::simd::fma;
 
 /// Weights `[n_out, n_in]` in one of three precisions.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,18 +118,20 @@ impl Weights {
             let first = block * BLOCK;
             let n = out.len() / m;
             let range = first * n_in..(first + n) * n_in;
+            let arch = pulp::Arch::new();
             match self {
-                Self::F32(values) => block_product(
-                    &values[range],
-                    x,
-                    n_in,
-                    out,
-                    #[inline(always)]
-                    |x| x,
-                ),
-                Self::Bf16(values) => block_product(&values[range], x, n_in, out, from_bf16),
+                Self::F32(values) => arch.dispatch(BlockF32 { weights: &values[range], x, n_in, out }),
+                Self::Bf16(values) => {
+                    arch.dispatch(Block { weights: &values[range], x, n_in, out, widen: from_bf16 });
+                }
                 Self::Int8 { values, scales } => {
-                    block_product(&values[range], x, n_in, out, f32::from);
+                    arch.dispatch(Block {
+                        weights: &values[range],
+                        x,
+                        n_in,
+                        out: &mut *out,
+                        widen: f32::from,
+                    });
                     for (out, scale) in out.chunks_exact_mut(m).zip(&scales[first..]) {
                         out.iter_mut().for_each(|x| *x *= scale);
                     }
@@ -153,66 +157,113 @@ fn from_bf16(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
-/// Rows of `x` that share one reading of the weights.
-const SHARED: usize = 4;
-
-/// `out[row, i] = weights[row] · x[i]`, `[n_out, m]`.
-fn block_product<T: Copy>(weights: &[T], x: &[f32], n_in: usize, out: &mut [f32], widen: impl Fn(T) -> f32) {
-    let m = x.len() / n_in;
-    wide(
-        #[inline(always)]
-        || {
-            for (weights, out) in weights.chunks_exact(n_in).zip(out.chunks_exact_mut(m)) {
-                let mut at = 0;
-                while at + SHARED <= m {
-                    let sums = dots::<SHARED, T>(weights, &x[at * n_in..], n_in, &widen);
-                    out[at..at + SHARED].copy_from_slice(&sums);
-                    at += SHARED;
-                }
-                while at < m {
-                    out[at] = dots::<1, T>(weights, &x[at * n_in..], n_in, &widen)[0];
-                    at += 1;
-                }
-            }
-        },
-    );
+/// Some rows of weights with all rows of `x`: `out[row, i] = weights[row] · x[i]`, `[n_out, m]`.
+struct Block<'a, T, W> {
+    weights: &'a [T],
+    x: &'a [f32],
+    n_in: usize,
+    out: &'a mut [f32],
+    widen: W,
 }
 
-/// Dot products of one row of weights with `N` rows of `x`. Two sets of lanes a row hide the latency of
-/// the additions where there are few rows.
+impl<T: Copy, W: Fn(T) -> f32> pulp::WithSimd for Block<'_, T, W> {
+    type Output = ();
+
+    #[allow(clippy::inline_always, reason = "a separate function would lose the target features")]
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        let m = self.x.len() / self.n_in;
+        let mut row = vec![0.0_f32; self.n_in];
+        for (weights, out) in self.weights.chunks_exact(self.n_in).zip(self.out.chunks_exact_mut(m)) {
+            // Into the first cache, so that the sums are the same code for every precision.
+            row.iter_mut().zip(weights).for_each(|(x, w)| *x = (self.widen)(*w));
+            row_product(simd, &row, self.x, self.n_in, out);
+        }
+    }
+}
+
+/// The same where the weights need no widening.
+struct BlockF32<'a> {
+    weights: &'a [f32],
+    x: &'a [f32],
+    n_in: usize,
+    out: &'a mut [f32],
+}
+
+impl pulp::WithSimd for BlockF32<'_> {
+    type Output = ();
+
+    #[allow(clippy::inline_always, reason = "a separate function would lose the target features")]
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        let m = self.x.len() / self.n_in;
+        for (weights, out) in self.weights.chunks_exact(self.n_in).zip(self.out.chunks_exact_mut(m)) {
+            row_product(simd, weights, self.x, self.n_in, out);
+        }
+    }
+}
+
+/// One row of weights with all rows of `x`, four at a time.
 #[allow(clippy::inline_always, reason = "a separate function would lose the target features")]
 #[inline(always)]
-fn dots<const N: usize, T: Copy>(
-    weights: &[T],
-    x: &[f32],
-    n_in: usize,
-    widen: &impl Fn(T) -> f32,
-) -> [f32; N] {
-    let mut sums = [[[0.0_f32; LANES]; 2]; N];
-    let (chunks, rest) = weights.as_chunks::<{ 2 * LANES }>();
-    for (at, chunk) in chunks.iter().enumerate() {
-        for n in 0..N {
-            let Some(x) = x[n * n_in + at * 2 * LANES..].first_chunk::<{ 2 * LANES }>() else { continue };
-            for lane in 0..LANES {
-                sums[n][0][lane] = fma(widen(chunk[lane]), x[lane], sums[n][0][lane]);
-                sums[n][1][lane] = fma(widen(chunk[LANES + lane]), x[LANES + lane], sums[n][1][lane]);
-            }
-        }
+fn row_product<S: pulp::Simd>(simd: S, weights: &[f32], x: &[f32], n_in: usize, out: &mut [f32]) {
+    let (fours, rest) = out.as_chunks_mut::<4>();
+    let (x_fours, x_rest) = x.split_at(4 * fours.len() * n_in);
+    for (out, x) in fours.iter_mut().zip(x_fours.chunks_exact(4 * n_in)) {
+        *out = four_dots(simd, weights, x, n_in);
     }
-    let done = chunks.len() * 2 * LANES;
-    let mut out = [0.0; N];
-    for n in 0..N {
-        let [mut first, second] = sums[n];
-        for lane in 0..LANES {
-            first[lane] += second[lane];
-        }
-        let mut sum = fold(first);
-        for (w, x) in rest.iter().zip(&x[n * n_in + done..]) {
-            sum = fma(widen(*w), *x, sum);
-        }
-        out[n] = sum;
+    for (out, x) in rest.iter_mut().zip(x_rest.chunks_exact(n_in)) {
+        *out = one_dot(simd, weights, x);
     }
-    out
+}
+
+/// Dot products of a row of weights with four rows.
+#[allow(clippy::inline_always, reason = "a separate function would lose the target features")]
+#[inline(always)]
+fn four_dots<S: pulp::Simd>(simd: S, weights: &[f32], x: &[f32], n_in: usize) -> [f32; 4] {
+    let (a, rest) = x.split_at(n_in);
+    let (b, rest) = rest.split_at(n_in);
+    let (c, d) = rest.split_at(n_in);
+    let zero = simd.splat_f32s(0.0);
+    let (mut sum_a, mut sum_b, mut sum_c, mut sum_d) = (zero, zero, zero, zero);
+    let (w, w_rest) = S::as_simd_f32s(weights);
+    let (a, a_rest) = S::as_simd_f32s(a);
+    let (b, b_rest) = S::as_simd_f32s(b);
+    let (c, c_rest) = S::as_simd_f32s(c);
+    let (d, d_rest) = S::as_simd_f32s(d);
+    for ((((w, a), b), c), d) in w.iter().zip(a).zip(b).zip(c).zip(d) {
+        sum_a = simd.mul_add_f32s(*w, *a, sum_a);
+        sum_b = simd.mul_add_f32s(*w, *b, sum_b);
+        sum_c = simd.mul_add_f32s(*w, *c, sum_c);
+        sum_d = simd.mul_add_f32s(*w, *d, sum_d);
+    }
+    let end = |sum: S::f32s, x: &[f32]| {
+        w_rest.iter().zip(x).fold(simd.reduce_sum_f32s(sum), |sum, (w, x)| fma(*w, *x, sum))
+    };
+    [end(sum_a, a_rest), end(sum_b, b_rest), end(sum_c, c_rest), end(sum_d, d_rest)]
+}
+
+/// Dot product with one row: four sums, or every addition would wait for the one before.
+#[allow(clippy::inline_always, reason = "a separate function would lose the target features")]
+#[inline(always)]
+fn one_dot<S: pulp::Simd>(simd: S, weights: &[f32], x: &[f32]) -> f32 {
+    let zero = simd.splat_f32s(0.0);
+    let mut sums = [zero; 4];
+    let (w, w_rest) = S::as_simd_f32s(weights);
+    let (y, y_rest) = S::as_simd_f32s(x);
+    let (w_fours, w_ones) = w.as_chunks::<4>();
+    let (y_fours, y_ones) = y.as_chunks::<4>();
+    for (w, y) in w_fours.iter().zip(y_fours) {
+        sums[0] = simd.mul_add_f32s(w[0], y[0], sums[0]);
+        sums[1] = simd.mul_add_f32s(w[1], y[1], sums[1]);
+        sums[2] = simd.mul_add_f32s(w[2], y[2], sums[2]);
+        sums[3] = simd.mul_add_f32s(w[3], y[3], sums[3]);
+    }
+    for (w, y) in w_ones.iter().zip(y_ones) {
+        sums[0] = simd.mul_add_f32s(*w, *y, sums[0]);
+    }
+    let sum = simd.add_f32s(simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3]));
+    w_rest.iter().zip(y_rest).fold(simd.reduce_sum_f32s(sum), |sum, (w, x)| fma(*w, *x, sum))
 }
 
 #[cfg(test)]

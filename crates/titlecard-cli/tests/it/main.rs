@@ -9,6 +9,7 @@ mod graph;
 mod help;
 mod interrupt;
 mod layers;
+mod lm;
 mod look_up;
 mod serve;
 mod vectors;
