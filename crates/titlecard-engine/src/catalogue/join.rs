@@ -204,8 +204,9 @@ impl Joined {
                     namesakes.rows.retain(|(id, _)| *id != row);
                     namesakes.films.retain(|(id, _)| *id != film);
                     let rows = self.rows.remove(&row).unwrap_or_default();
-                    for (number, _) in &rows {
-                        self.reports[*number].by_title += 1;
+                    // A page may stand in a file twice, under two years: it is one film.
+                    for rows in rows.chunk_by(|a, b| a.0 == b.0) {
+                        self.reports[rows[0].0].by_title += 1;
                     }
                     self.rows.entry(film).or_default().extend(rows);
                 }
