@@ -1,6 +1,7 @@
 //! Fitting a model, and what a fitted model can do.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -25,6 +26,8 @@ use crate::trainer::Trainer;
 
 /// Steps between two calls of the progress callback within an epoch.
 const STEPS_PER_REPORT: usize = 256;
+/// Looks for work in vain before a thread gives its core away between two.
+const IDLE_LOOKS: u32 = 10_000;
 /// Version of the saved model that is written; all versions up to it are read.
 const VERSION: u64 = 1;
 /// What saved models call themselves.
@@ -240,7 +243,7 @@ pub fn fit(
             .num_threads(config.n_threads)
             .build()
             .map_err(|error| RrlError::Threads { n_threads: config.n_threads, problem: error.to_string() })?;
-        pool.install(train_all)?
+        pool.install(|| with_threads_awake(config.n_threads - 1, train_all))?
     };
     let share = 1.0 / networks.len() as f64;
     let scaled: Vec<(&Network, f64)> = networks
@@ -254,6 +257,49 @@ pub fn fit(
     let rules = RuleList::from_networks(&scaled, &data.literals, &data.targets.output_names(), linear_names)?
         .with_support(&data.rows)?;
     Ok(RrlModel { objective, rules, networks })
+}
+
+/// Runs `work` on this thread of a pool while the `n_others` other threads keep looking for its parts.
+///
+/// A step of a small network takes some 50 microseconds, and waking a sleeping thread takes as long as its
+/// share of it. A thread that finds nothing often gives its core away, so that on a busy machine others run.
+fn with_threads_awake<T: Send>(n_others: usize, work: impl FnOnce() -> T + Send) -> T {
+    /// Ends the others whatever `work` does.
+    struct Done<'a>(&'a AtomicBool);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+
+    let (n_awake, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    rayon::scope(|scope| {
+        for _ in 0..n_others {
+            scope.spawn(|_| {
+                // None looks for work before all are there: it would find another one of these.
+                n_awake.fetch_add(1, Ordering::AcqRel);
+                while n_awake.load(Ordering::Acquire) < n_others {
+                    std::thread::yield_now();
+                }
+                let mut n_idle = 0_u32;
+                while !done.load(Ordering::Acquire) {
+                    if rayon::yield_now() == Some(rayon::Yield::Executed) {
+                        n_idle = 0;
+                    } else if n_idle < IDLE_LOOKS {
+                        n_idle += 1;
+                        std::hint::spin_loop();
+                    } else {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+        }
+        while n_awake.load(Ordering::Acquire) < n_others {
+            std::thread::yield_now();
+        }
+        let _done = Done(&done);
+        work()
+    })
 }
 
 fn train(

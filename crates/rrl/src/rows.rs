@@ -309,8 +309,8 @@ pub(crate) fn transpose(from: &[u64], n_rows: usize, n_columns: usize, to: &mut 
                 *word =
                     if at < n_block_rows { from[(row_word * 64 + at) * from_words + column_word] } else { 0 };
             }
-            transpose_block(&mut block);
             let n_block_columns = (n_columns - column_word * 64).min(64);
+            transpose_block(&mut block, n_block_columns);
             for (at, &word) in block[..n_block_columns].iter().enumerate() {
                 to[(column_word * 64 + at) * to_words + row_word] = word;
             }
@@ -318,20 +318,27 @@ pub(crate) fn transpose(from: &[u64], n_rows: usize, n_columns: usize, to: &mut 
     }
 }
 
-/// Transposes 64 by 64 bits by swapping ever smaller squares across the diagonal.
-fn transpose_block(block: &mut [u64; 64]) {
-    let mut mask = 0x0000_0000_ffff_ffff_u64;
-    let mut width = 32;
-    while width > 0 {
-        let mut at = 0;
-        while at < 64 {
-            let swapped = (block[at] >> width ^ block[at + width]) & mask;
-            block[at] ^= swapped << width;
-            block[at + width] ^= swapped;
-            at = (at + width + 1) & !width;
+/// Transposes 64 by 64 bits by swapping ever smaller squares across the diagonal; of the result only the first
+/// `n_columns` words are right.
+fn transpose_block(block: &mut [u64; 64], n_columns: usize) {
+    swap_squares::<32>(block, n_columns, 0x0000_0000_ffff_ffff);
+    swap_squares::<16>(block, n_columns, 0x0000_ffff_0000_ffff);
+    swap_squares::<8>(block, n_columns, 0x00ff_00ff_00ff_00ff);
+    swap_squares::<4>(block, n_columns, 0x0f0f_0f0f_0f0f_0f0f);
+    swap_squares::<2>(block, n_columns, 0x3333_3333_3333_3333);
+    swap_squares::<1>(block, n_columns, 0x5555_5555_5555_5555);
+}
+
+/// Swaps the squares of `WIDTH` bits above and below the diagonal of each square twice as wide, as far as the
+/// first `n_columns` words come from them. A constant width lets the loop run over whole vectors.
+fn swap_squares<const WIDTH: usize>(block: &mut [u64; 64], n_columns: usize, mask: u64) {
+    for square in block.chunks_exact_mut(2 * WIDTH).take(n_columns.div_ceil(2 * WIDTH)) {
+        let (upper, lower) = square.split_at_mut(WIDTH);
+        for (upper, lower) in upper.iter_mut().zip(lower) {
+            let swapped = (*upper >> WIDTH ^ *lower) & mask;
+            *upper ^= swapped << WIDTH;
+            *lower ^= swapped;
         }
-        width /= 2;
-        mask ^= mask << width;
     }
 }
 

@@ -42,6 +42,7 @@ pub struct Trainer<R> {
     scores: Vec<R>,
     /// Patterns of the rows of the batch, `[batch, n_groups]`.
     pattern_ids: Vec<u32>,
+    slope_lanes: Vec<Lanes<R>>,
 }
 
 /// Parameters with their moments.
@@ -137,9 +138,13 @@ pub struct Gradients {
 }
 
 /// Runs `work` on every item, on the threads of the current pool if there are more than one.
+///
+/// Each thread gets as many neighbours: items cost alike, and a block that moves to another core takes its weights
+/// and moments along, which costs more than it saves.
 fn each<T: Send>(parallel: bool, items: &mut [T], work: impl Fn(&mut T) + Send + Sync) {
     if parallel {
-        items.par_iter_mut().with_max_len(1).for_each(work);
+        let share = items.len().div_ceil(rayon::current_num_threads());
+        items.par_iter_mut().with_min_len(share).for_each(work);
     } else {
         items.iter_mut().for_each(work);
     }
@@ -546,6 +551,7 @@ impl<R: Real> Trainer<R> {
             n_rows: 0,
             scores: Vec::new(),
             pattern_ids: Vec::new(),
+            slope_lanes: Vec::new(),
         })
     }
 
@@ -588,16 +594,19 @@ impl<R: Real> Trainer<R> {
         }
         let n_outputs = self.n_outputs;
         self.scores.clear();
-        for row in 0..n_rows {
-            for output in 0..n_outputs {
-                let at = output * n_words + row / 64;
-                let mut score = self.bias.values[output];
+        self.scores.resize(n_rows * n_outputs, R::ZERO);
+        for output in 0..n_outputs {
+            for word in 0..n_words {
+                // Block by block, so that 64 rows are added at a time; each row's sum is in the order of blocks.
+                let mut sums = [self.bias.values[output]; 64];
                 for layer in &self.layers {
                     for block in layer.blocks.iter().filter(|block| block.head.is_some()) {
-                        score += block.partial_scores[at][row % 64];
+                        let partial = &block.partial_scores[output * n_words + word];
+                        sums.iter_mut().zip(partial).for_each(|(sum, &part)| *sum += part);
                     }
                 }
-                self.scores.push(score);
+                let scores = self.scores[word * 64 * n_outputs..].iter_mut().skip(output).step_by(n_outputs);
+                scores.zip(sums).for_each(|(score, sum)| *score = sum);
             }
         }
         if let Some(linear) = &data.linear {
@@ -628,10 +637,14 @@ impl<R: Real> Trainer<R> {
         loss::evaluate(self.objective, &batch, &self.scores, temperature)
     }
 
-    /// Groups of 32 outputs side by side: `[n_groups, batch]`.
-    fn slope_lanes(&self, slopes: &[R]) -> Vec<Lanes<R>> {
+    /// Groups of 32 outputs side by side, in `lanes`: `[n_groups, batch]`.
+    fn slope_lanes(&self, slopes: &[R], mut lanes: Vec<Lanes<R>>) -> Vec<Lanes<R>> {
         let n_groups = self.n_outputs.div_ceil(LANES);
-        let mut lanes = vec![Lanes::default(); n_groups * self.n_rows];
+        // Lanes behind the last output stay 0 from one step to the next of as many rows.
+        if lanes.len() != n_groups * self.n_rows {
+            lanes.clear();
+            lanes.resize(n_groups * self.n_rows, Lanes::default());
+        }
         for (row, slopes) in slopes.chunks_exact(self.n_outputs).enumerate() {
             for (output, &slope) in slopes.iter().enumerate() {
                 lanes[output / LANES * self.n_rows + row].0[output % LANES] = slope;
@@ -681,15 +694,28 @@ impl<R: Real> Trainer<R> {
             return Ok(gradients.data_loss);
         }
         let (rows, lists) = Self::batch_rows(data, units);
-        let evaluated = self.loss(data, &rows, &lists, epoch);
-        let adam = self.next_adam(self.config.learning_rate_at(epoch));
-        let slope_lanes = self.slope_lanes(&evaluated.slopes);
         let patterns = patterns.filter(|_| may_complete(&self.config) && !self.layers[0].negated);
-        self.pattern_ids.clear();
-        if let Some(patterns) = patterns {
-            rows.iter().for_each(|&row| self.pattern_ids.extend_from_slice(patterns.row(row)));
-        }
+        let mut pattern_ids = std::mem::take(&mut self.pattern_ids);
+        pattern_ids.clear();
+        let mut gather = || {
+            if let Some(patterns) = patterns {
+                rows.iter().for_each(|&row| pattern_ids.extend_from_slice(patterns.row(row)));
+            }
+        };
+        let parallel = self.parallel();
+        let mut forward = || self.loss(data, &rows, &lists, epoch);
+        let evaluated = if parallel {
+            rayon::join(forward, gather).0
+        } else {
+            gather();
+            forward()
+        };
+        self.pattern_ids = pattern_ids;
+        let adam = self.next_adam(self.config.learning_rate_at(epoch));
+        let slope_lanes = std::mem::take(&mut self.slope_lanes);
+        let slope_lanes = self.slope_lanes(&evaluated.slopes, slope_lanes);
         self.descend(patterns, &evaluated.slopes, &slope_lanes, adam);
+        self.slope_lanes = slope_lanes;
         self.step_scalars(data, &rows, &evaluated, adam);
         Ok(evaluated.loss)
     }
@@ -833,7 +859,7 @@ impl<R: Real> Trainer<R> {
         rows: &[usize],
         evaluated: &Evaluated<R>,
     ) -> Network {
-        let slope_lanes = self.slope_lanes(&evaluated.slopes);
+        let slope_lanes = self.slope_lanes(&evaluated.slopes, Vec::new());
         let adam = Adam { beta1: R::ZERO, beta2: R::ZERO, step: R::ZERO, root: R::ZERO, epsilon: R::ONE };
         let step = Step {
             config: &self.config,
