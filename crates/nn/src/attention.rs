@@ -262,24 +262,32 @@ impl pulp::WithSimd for Shares<'_> {
     }
 }
 
+/// Keys and values of one head, `[n_keys, head_dim]` each.
+pub type KeysValues = (Vec<f32>, Vec<f32>);
+
 /// From so many new tokens on, [`attend`] goes through matrix products.
 const PRODUCT_FROM: usize = 8;
 
 /// Attention of the last tokens of one sequence, whose keys and values are kept.
 ///
 /// - `qkv`: `[n, n_heads, 3, head_dim]`: turned queries (keys and values are not read here).
-/// - `pieces`: keys and values, `[n_keys, width]` each, of the parts of the sequence in order; the last `n`
-///   are those of the new tokens.
+/// - `pieces`: the parts of the sequence in order, each with keys and values of every head,
+///   `[n_keys, head_dim]`; the last `n` are those of the new tokens.
 /// - `out`: `[n, width]`.
 ///
 /// # Panics
 /// If lengths do not fit.
-pub fn attend(qkv: &[f32], pieces: &[(&[f32], &[f32])], heads: Heads, out: &mut [f32]) {
+pub fn attend(qkv: &[f32], pieces: &[&[KeysValues]], heads: Heads, out: &mut [f32]) {
     let (width, dim) = (heads.width(), heads.head_dim);
     let n = out.len() / width;
-    let total: usize = pieces.iter().map(|(keys, _)| keys.len() / width).sum();
-    let same = pieces.iter().all(|(keys, values)| keys.len() == values.len());
-    assert!(qkv.len() == 3 * out.len() && n <= total && same, "lengths");
+    let keys_of = |piece: &[KeysValues]| piece.first().map_or(0, |(keys, _)| keys.len());
+    let total: usize = pieces.iter().map(|piece| keys_of(piece) / dim).sum();
+    let fits = |piece: &&[KeysValues]| {
+        let n = keys_of(piece);
+        piece.len() == heads.n_heads
+            && piece.iter().all(|(keys, values)| keys.len() == n && values.len() == n)
+    };
+    assert!(qkv.len() == 3 * out.len() && n <= total && pieces.iter().all(fits), "lengths");
     if n < PRODUCT_FROM {
         pulp::Arch::new().dispatch(Attend { qkv, pieces, heads, total, out });
         return;
@@ -289,20 +297,20 @@ pub fn attend(qkv: &[f32], pieces: &[(&[f32], &[f32])], heads: Heads, out: &mut 
     let mut log_sums = vec![0.0_f32; n];
     for head in 0..heads.n_heads {
         let mut first = 0;
-        for (keys, _) in pieces.iter().filter(|(keys, _)| !keys.is_empty()) {
-            let n_keys = keys.len() / width;
+        for keys in pieces.iter().map(|piece| &piece[head].0).filter(|keys| !keys.is_empty()) {
+            let n_keys = keys.len() / dim;
             let queries = Operand::strided(&qkv[head * 3 * dim..], n, dim, 3 * width);
-            let keys = Operand::strided(&keys[head * dim..], n_keys, dim, width);
+            let keys = Operand::rows_of(keys, n_keys, dim);
             multiply_strided(queries, keys.t(), &mut scores[first..], total, scale, false);
             first += n_keys;
         }
         let (scores, log_sums) = (scores.as_mut_slice(), log_sums.as_mut_slice());
         pulp::Arch::new().dispatch(Shares { scores: &mut *scores, end: total, first: total - n, log_sums });
         let mut first = 0;
-        for (_, values) in pieces.iter().filter(|(keys, _)| !keys.is_empty()) {
-            let n_values = values.len() / width;
+        for values in pieces.iter().map(|piece| &piece[head].1).filter(|values| !values.is_empty()) {
+            let n_values = values.len() / dim;
             let shares = Operand::strided(&scores[first..], n, n_values, total);
-            let values = Operand::strided(&values[head * dim..], n_values, dim, width);
+            let values = Operand::rows_of(values, n_values, dim);
             multiply_strided(shares, values, &mut out[head * dim..], width, 1.0, first > 0);
             first += n_values;
         }
@@ -312,7 +320,7 @@ pub fn attend(qkv: &[f32], pieces: &[(&[f32], &[f32])], heads: Heads, out: &mut 
 /// The same for a few tokens, key by key.
 struct Attend<'a> {
     qkv: &'a [f32],
-    pieces: &'a [(&'a [f32], &'a [f32])],
+    pieces: &'a [&'a [KeysValues]],
     heads: Heads,
     total: usize,
     out: &'a mut [f32],
@@ -333,15 +341,24 @@ impl pulp::WithSimd for Attend<'_> {
             let seen = &mut scores[..total - n + i + 1];
             for (head, to) in out.chunks_exact_mut(dim).enumerate() {
                 let query = &row[head * 3 * dim..][..dim];
-                let keys = pieces.iter().flat_map(|(keys, _)| keys.chunks_exact(width));
-                for (score, key) in seen.iter_mut().zip(keys) {
-                    *score = dot(simd, query, &key[head * dim..][..dim]) * scale;
+                let mut left = &mut *seen;
+                for (keys, _) in pieces.iter().map(|piece| &piece[head]) {
+                    let n_keys = left.len().min(keys.len() / dim);
+                    let (scores, rest) = left.split_at_mut(n_keys);
+                    left = rest;
+                    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(dim)) {
+                        *score = dot(simd, query, key) * scale;
+                    }
                 }
                 softmax(simd, seen);
                 to.fill(0.0);
-                let values = pieces.iter().flat_map(|(_, values)| values.chunks_exact(width));
-                for (share, value) in seen.iter().zip(values) {
-                    add_scaled(to, *share, &value[head * dim..][..dim]);
+                let mut left = &*seen;
+                for (_, values) in pieces.iter().map(|piece| &piece[head]) {
+                    let (shares, rest) = left.split_at(left.len().min(values.len() / dim));
+                    left = rest;
+                    for (share, value) in shares.iter().zip(values.chunks_exact(dim)) {
+                        add_scaled(to, *share, value);
+                    }
                 }
             }
         }
@@ -579,9 +596,9 @@ mod tests {
         to_rows(&sorted, &[length], HEADS, &mut whole);
         // Turned rows as they came, and keys and values by token.
         let mut turned = rows.clone();
-        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        let mut kept = vec![(Vec::new(), Vec::new()); HEADS.n_heads];
         for (position, row) in turned.chunks_exact_mut(3 * width).enumerate() {
-            for head in row.chunks_exact_mut(3 * dim) {
+            for (head, (keys, values)) in row.chunks_exact_mut(3 * dim).zip(&mut kept) {
                 rotary.turn(&mut head[..dim], position, false);
                 rotary.turn(&mut head[dim..2 * dim], position, false);
                 keys.extend_from_slice(&head[dim..2 * dim]);
@@ -590,11 +607,14 @@ mod tests {
         }
         for n in [1, 3, 9, 40] {
             for cut in [0, 20] {
-                let (first_keys, next_keys) = keys.split_at(cut * width);
-                let (first_values, next_values) = values.split_at(cut * width);
-                let pieces = [(first_keys, first_values), (next_keys, next_values)];
+                let part = |range: std::ops::Range<usize>| -> Vec<KeysValues> {
+                    let of = |values: &[f32]| values[range.start * dim..range.end * dim].to_vec();
+                    kept.iter().map(|(keys, values)| (of(keys), of(values))).collect()
+                };
+                let pieces = [part(0..cut), part(cut..length)];
                 let mut out = vec![0.0; n * width];
-                attend(&turned[(length - n) * 3 * width..], &pieces, HEADS, &mut out);
+                let rows = &turned[(length - n) * 3 * width..];
+                attend(rows, &[pieces[0].as_slice(), pieces[1].as_slice()], HEADS, &mut out);
                 for (found, expected) in out.iter().zip(&whole[(length - n) * width..]) {
                     assert!((found - expected).abs() < 2e-6, "{n} {cut}");
                 }

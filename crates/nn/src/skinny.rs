@@ -391,14 +391,12 @@ fn bf16_sums<S: pulp::Simd, const V: usize, const M: usize, const U: usize>(
     for (weights, x) in groups.iter().zip(x_groups) {
         for part in 0..U {
             for at in 0..V {
-                let first =
-                    simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(weights[part][at], by));
+                let first = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(weights[part][at], by));
                 let second = simd.transmute_f32s_u32s(simd.and_u32s(weights[part][at], upper));
                 for row in 0..M {
                     let sum = sums[part][row][at];
                     let sum = simd.mul_add_f32s(first, simd.splat_f32s(x[part][0][row]), sum);
-                    sums[part][row][at] =
-                        simd.mul_add_f32s(second, simd.splat_f32s(x[part][1][row]), sum);
+                    sums[part][row][at] = simd.mul_add_f32s(second, simd.splat_f32s(x[part][1][row]), sum);
                 }
             }
         }
@@ -437,12 +435,7 @@ fn total<S: pulp::Simd, const V: usize, const M: usize, const U: usize>(
 /// Writes the sums of a panel; the last one may be cut short.
 #[allow(clippy::inline_always, reason = "a separate function would lose the target features")]
 #[inline(always)]
-fn store<S: pulp::Simd, const V: usize>(
-    _: S,
-    sums: &[[S::f32s; V]],
-    out: &mut [&mut [f32]],
-    panel: usize,
-) {
+fn store<S: pulp::Simd, const V: usize>(_: S, sums: &[[S::f32s; V]], out: &mut [&mut [f32]], panel: usize) {
     for (sums, out) in sums.iter().zip(out) {
         let out = &mut out[panel * PANEL..];
         if let Some(out) = out.first_chunk_mut::<PANEL>() {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use nn::attention::{self, Heads, Rotary};
+use nn::attention::{self, Heads, KeysValues, Rotary};
 use nn::norm::{self, RowStats};
 use nn::simd::add_to_rows;
 use nn::skinny::{Precision, Weights};
@@ -15,11 +15,11 @@ use rayon::prelude::*;
 use crate::model::{DENSE, DOWN, QKV, UP};
 use crate::{GptNeoX, ModelConfig};
 
-/// Keys and values of some tokens, by layer: `[n_tokens, width]` each.
+/// Keys and values of some tokens, by layer and head.
 #[derive(Debug, Clone, Default)]
 struct Kept {
     n_tokens: usize,
-    layers: Vec<(Vec<f32>, Vec<f32>)>,
+    layers: Vec<Vec<KeysValues>>,
 }
 
 /// What several sequences have in common, read once.
@@ -116,7 +116,10 @@ impl Decoder {
     }
 
     fn empty(&self) -> Kept {
-        Kept { n_tokens: 0, layers: vec![(Vec::new(), Vec::new()); self.config.n_layers] }
+        Kept {
+            n_tokens: 0,
+            layers: vec![vec![KeysValues::default(); self.config.n_heads]; self.config.n_layers],
+        }
     }
 
     /// A sequence of which nothing was read.
@@ -228,9 +231,9 @@ impl Decoder {
     fn attend_one(&self, layer: usize, cache: &mut Cache, qkv: &mut [f32], out: &mut [f32]) {
         let (width, dim) = (self.config.hidden_size, self.config.head_dim());
         let before = cache.n_tokens();
-        let (keys, values) = &mut cache.own.layers[layer];
+        let kept = &mut cache.own.layers[layer];
         for (at, row) in qkv.chunks_exact_mut(3 * width).enumerate() {
-            for head in row.chunks_exact_mut(3 * dim) {
+            for (head, (keys, values)) in row.chunks_exact_mut(3 * dim).zip(&mut *kept) {
                 let (q, rest) = head.split_at_mut(dim);
                 let (k, v) = rest.split_at_mut(dim);
                 self.rotary.turn(q, before + at, false);
@@ -240,13 +243,9 @@ impl Decoder {
             }
         }
         // What came before, then what is the sequence's own.
-        let mut pieces: Vec<(&[f32], &[f32])> = Vec::with_capacity(2);
-        if let Some(prefix) = &cache.prefix {
-            let (keys, values) = &prefix.layers[layer];
-            pieces.push((keys, values));
-        }
-        let (keys, values) = &cache.own.layers[layer];
-        pieces.push((keys, values));
+        let mut pieces: Vec<&[KeysValues]> = Vec::with_capacity(2);
+        pieces.extend(cache.prefix.as_ref().map(|prefix| prefix.layers[layer].as_slice()));
+        pieces.push(&cache.own.layers[layer]);
         let heads = Heads { n_heads: self.config.n_heads, head_dim: dim };
         attention::attend(qkv, &pieces, heads, out);
     }
