@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use crate::product::{Operand, multiply_strided};
-use crate::simd::{dot, exp, largest, sum_by, wide};
+use crate::simd::{add_scaled, dot, exp, softmax};
 
 /// Queries of one block.
 const BLOCK: usize = 64;
@@ -227,16 +227,8 @@ pub fn forward(qkv: &[f32], segments: &[usize], heads: Heads, out: &mut [f32], l
             let scores = &mut scores[..n * end];
             let queries = Operand::rows_of(&q[first * dim..], n, dim);
             multiply_strided(queries, Operand::rows_of(k, end, dim).t(), scores, end, scale, false);
-            wide(
-                #[inline(always)]
-                || {
-                    for (i, row) in scores.chunks_exact_mut(end).enumerate() {
-                        let (seen, beyond) = row.split_at_mut(first + i + 1);
-                        log_sums[first + i] = softmax(seen);
-                        beyond.fill(0.0);
-                    }
-                },
-            );
+            let log_sums = &mut log_sums[first..end];
+            pulp::Arch::new().dispatch(Shares { scores, end, first, log_sums });
             let values = Operand::rows_of(v, end, dim);
             let out = &mut out[first * dim..end * dim];
             multiply_strided(Operand::rows_of(scores, n, end), values, out, dim, 1.0, false);
@@ -244,21 +236,133 @@ pub fn forward(qkv: &[f32], segments: &[usize], heads: Heads, out: &mut [f32], l
     });
 }
 
-/// Turns scores into shares; returns the logarithm of the sum of their exponentials. For use inside
-/// [`wide`].
-#[allow(clippy::inline_always, reason = "as `wide` says")]
-#[inline(always)]
-pub fn softmax(scores: &mut [f32]) -> f32 {
-    let top = largest(scores);
-    for x in scores.iter_mut() {
-        *x = exp(*x - top);
+/// Scores of some queries, which see the keys up to their own, to shares.
+struct Shares<'a> {
+    /// `[n, end]`.
+    scores: &'a mut [f32],
+    end: usize,
+    /// Keys before the first query's own.
+    first: usize,
+    /// `[n]`: logarithms of the sums of exponentials.
+    log_sums: &'a mut [f32],
+}
+
+impl pulp::WithSimd for Shares<'_> {
+    type Output = ();
+
+    #[allow(clippy::inline_always, reason = "a separate function would lose the target features")]
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        let rows = self.scores.chunks_exact_mut(self.end).zip(self.log_sums).enumerate();
+        for (i, (row, log_sum)) in rows {
+            let (seen, beyond) = row.split_at_mut(self.first + i + 1);
+            *log_sum = softmax(simd, seen);
+            beyond.fill(0.0);
+        }
     }
-    let sum = sum_by(scores, |x| x);
-    let by = 1.0 / sum;
-    for x in scores.iter_mut() {
-        *x *= by;
+}
+
+/// Keys and values of one head, `[n_keys, head_dim]` each.
+pub type KeysValues = (Vec<f32>, Vec<f32>);
+
+/// From so many new tokens on, [`attend`] goes through matrix products.
+const PRODUCT_FROM: usize = 8;
+
+/// Attention of the last tokens of one sequence, whose keys and values are kept.
+///
+/// - `qkv`: `[n, n_heads, 3, head_dim]`: turned queries (keys and values are not read here).
+/// - `pieces`: the parts of the sequence in order, each with keys and values of every head,
+///   `[n_keys, head_dim]`; the last `n` are those of the new tokens.
+/// - `out`: `[n, width]`.
+///
+/// # Panics
+/// If lengths do not fit.
+pub fn attend(qkv: &[f32], pieces: &[&[KeysValues]], heads: Heads, out: &mut [f32]) {
+    let (width, dim) = (heads.width(), heads.head_dim);
+    let n = out.len() / width;
+    let keys_of = |piece: &[KeysValues]| piece.first().map_or(0, |(keys, _)| keys.len());
+    let total: usize = pieces.iter().map(|piece| keys_of(piece) / dim).sum();
+    let fits = |piece: &&[KeysValues]| {
+        let n = keys_of(piece);
+        piece.len() == heads.n_heads
+            && piece.iter().all(|(keys, values)| keys.len() == n && values.len() == n)
+    };
+    assert!(qkv.len() == 3 * out.len() && n <= total && pieces.iter().all(fits), "lengths");
+    if n < PRODUCT_FROM {
+        pulp::Arch::new().dispatch(Attend { qkv, pieces, heads, total, out });
+        return;
     }
-    top + sum.ln()
+    let scale = 1.0 / (dim as f32).sqrt();
+    let mut scores = vec![0.0_f32; n * total];
+    let mut log_sums = vec![0.0_f32; n];
+    for head in 0..heads.n_heads {
+        let mut first = 0;
+        for keys in pieces.iter().map(|piece| &piece[head].0).filter(|keys| !keys.is_empty()) {
+            let n_keys = keys.len() / dim;
+            let queries = Operand::strided(&qkv[head * 3 * dim..], n, dim, 3 * width);
+            let keys = Operand::rows_of(keys, n_keys, dim);
+            multiply_strided(queries, keys.t(), &mut scores[first..], total, scale, false);
+            first += n_keys;
+        }
+        let (scores, log_sums) = (scores.as_mut_slice(), log_sums.as_mut_slice());
+        pulp::Arch::new().dispatch(Shares { scores: &mut *scores, end: total, first: total - n, log_sums });
+        let mut first = 0;
+        for values in pieces.iter().map(|piece| &piece[head].1).filter(|values| !values.is_empty()) {
+            let n_values = values.len() / dim;
+            let shares = Operand::strided(&scores[first..], n, n_values, total);
+            let values = Operand::rows_of(values, n_values, dim);
+            multiply_strided(shares, values, &mut out[head * dim..], width, 1.0, first > 0);
+            first += n_values;
+        }
+    }
+}
+
+/// The same for a few tokens, key by key.
+struct Attend<'a> {
+    qkv: &'a [f32],
+    pieces: &'a [&'a [KeysValues]],
+    heads: Heads,
+    total: usize,
+    out: &'a mut [f32],
+}
+
+impl pulp::WithSimd for Attend<'_> {
+    type Output = ();
+
+    #[allow(clippy::inline_always, reason = "a separate function would lose the target features")]
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        let Self { qkv, pieces, heads, total, out } = self;
+        let (width, dim) = (heads.width(), heads.head_dim);
+        let n = out.len() / width;
+        let scale = 1.0 / (dim as f32).sqrt();
+        let mut scores = vec![0.0_f32; total];
+        for (i, (row, out)) in qkv.chunks_exact(3 * width).zip(out.chunks_exact_mut(width)).enumerate() {
+            let seen = &mut scores[..total - n + i + 1];
+            for (head, to) in out.chunks_exact_mut(dim).enumerate() {
+                let query = &row[head * 3 * dim..][..dim];
+                let mut left = &mut *seen;
+                for (keys, _) in pieces.iter().map(|piece| &piece[head]) {
+                    let n_keys = left.len().min(keys.len() / dim);
+                    let (scores, rest) = left.split_at_mut(n_keys);
+                    left = rest;
+                    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(dim)) {
+                        *score = dot(simd, query, key) * scale;
+                    }
+                }
+                softmax(simd, seen);
+                to.fill(0.0);
+                let mut left = &*seen;
+                for (_, values) in pieces.iter().map(|piece| &piece[head]) {
+                    let (shares, rest) = left.split_at(left.len().min(values.len() / dim));
+                    left = rest;
+                    for (share, value) in shares.iter().zip(values.chunks_exact(dim)) {
+                        add_scaled(to, *share, value);
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The pass back of [`forward`].
@@ -330,29 +434,59 @@ fn head_backward(
         let keys = Operand::rows_of(k, end, dim);
         multiply_strided(queries, keys.t(), shares, end, scale, false);
         multiply_strided(grad_rows, Operand::rows_of(v, end, dim).t(), slopes, end, 1.0, false);
-        wide(
-            #[inline(always)]
-            || {
-                for i in 0..n {
-                    let row = (first + i) * dim..(first + i + 1) * dim;
-                    let along = dot(&grad_out[row.clone()], &out[row]);
-                    let log_sum = log_sums[first + i];
-                    let seen = first + i + 1;
-                    let shares = &mut shares[i * end..(i + 1) * end];
-                    let slopes = &mut slopes[i * end..(i + 1) * end];
-                    for (share, slope) in shares[..seen].iter_mut().zip(&mut slopes[..seen]) {
-                        *share = exp(*share - log_sum);
-                        *slope = *share * (*slope - along) * scale;
-                    }
-                    shares[seen..].fill(0.0);
-                    slopes[seen..].fill(0.0);
-                }
-            },
-        );
+        pulp::Arch::new().dispatch(Slopes {
+            shares: &mut *shares,
+            slopes: &mut *slopes,
+            end,
+            first,
+            dim,
+            scale,
+            out: &out[first * dim..end * dim],
+            grad_out: &grad_out[first * dim..end * dim],
+            log_sums: &log_sums[first..end],
+        });
         let (shares, slopes) = (Operand::rows_of(shares, n, end), Operand::rows_of(slopes, n, end));
         multiply_strided(shares.t(), grad_rows, &mut grad_v[..end * dim], dim, 1.0, true);
         multiply_strided(slopes, keys, &mut grad_q[first * dim..end * dim], dim, 1.0, false);
         multiply_strided(slopes.t(), queries, &mut grad_k[..end * dim], dim, 1.0, true);
+    }
+}
+
+/// Scores to shares once more, and gradients by shares to those by scores.
+struct Slopes<'a> {
+    /// `[n, end]` both.
+    shares: &'a mut [f32],
+    slopes: &'a mut [f32],
+    end: usize,
+    /// Keys before the first query's own.
+    first: usize,
+    dim: usize,
+    scale: f32,
+    /// `[n, dim]` both.
+    out: &'a [f32],
+    grad_out: &'a [f32],
+    log_sums: &'a [f32],
+}
+
+impl pulp::WithSimd for Slopes<'_> {
+    type Output = ();
+
+    #[allow(clippy::inline_always, reason = "a separate function would lose the target features")]
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        let rows = self.shares.chunks_exact_mut(self.end).zip(self.slopes.chunks_exact_mut(self.end));
+        let outputs = self.out.chunks_exact(self.dim).zip(self.grad_out.chunks_exact(self.dim));
+        let rows = rows.zip(outputs).zip(self.log_sums).enumerate();
+        for (i, (((shares, slopes), (out, grad_out)), log_sum)) in rows {
+            let along = dot(simd, grad_out, out);
+            let seen = self.first + i + 1;
+            for (share, slope) in shares[..seen].iter_mut().zip(&mut slopes[..seen]) {
+                *share = exp(*share - log_sum);
+                *slope = *share * (*slope - along) * self.scale;
+            }
+            shares[seen..].fill(0.0);
+            slopes[seen..].fill(0.0);
+        }
     }
 }
 
@@ -445,6 +579,47 @@ mod tests {
         }
         let zeros = grad_rows.iter().filter(|x| **x == 0.0).count();
         assert!(zeros < rows.len() / 20, "{zeros} of {} gradients are zero", rows.len());
+    }
+
+    /// New tokens after others, in two pieces, a few and many: the rows of the whole sequence.
+    #[test]
+    fn attention_with_kept_keys_is_that_of_the_whole() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(8);
+        let (length, width, dim) = (40, HEADS.width(), HEADS.head_dim);
+        let rotary = Rotary::new(4, 10_000.0, length);
+        let rows: Vec<f32> = (0..3 * length * width).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let mut qkv = vec![0.0; rows.len()];
+        split_heads(&rows, &[length], HEADS, &rotary, &mut qkv);
+        let (mut sorted, mut log_sums) = (vec![0.0; length * width], vec![0.0; length * 2]);
+        forward(&qkv, &[length], HEADS, &mut sorted, &mut log_sums);
+        let mut whole = vec![0.0; length * width];
+        to_rows(&sorted, &[length], HEADS, &mut whole);
+        // Turned rows as they came, and keys and values by token.
+        let mut turned = rows.clone();
+        let mut kept = vec![(Vec::new(), Vec::new()); HEADS.n_heads];
+        for (position, row) in turned.chunks_exact_mut(3 * width).enumerate() {
+            for (head, (keys, values)) in row.chunks_exact_mut(3 * dim).zip(&mut kept) {
+                rotary.turn(&mut head[..dim], position, false);
+                rotary.turn(&mut head[dim..2 * dim], position, false);
+                keys.extend_from_slice(&head[dim..2 * dim]);
+                values.extend_from_slice(&head[2 * dim..]);
+            }
+        }
+        for n in [1, 3, 9, 40] {
+            for cut in [0, 20] {
+                let part = |range: std::ops::Range<usize>| -> Vec<KeysValues> {
+                    let of = |values: &[f32]| values[range.start * dim..range.end * dim].to_vec();
+                    kept.iter().map(|(keys, values)| (of(keys), of(values))).collect()
+                };
+                let pieces = [part(0..cut), part(cut..length)];
+                let mut out = vec![0.0; n * width];
+                let rows = &turned[(length - n) * 3 * width..];
+                attend(rows, &[pieces[0].as_slice(), pieces[1].as_slice()], HEADS, &mut out);
+                for (found, expected) in out.iter().zip(&whole[(length - n) * width..]) {
+                    assert!((found - expected).abs() < 2e-6, "{n} {cut}");
+                }
+            }
+        }
     }
 
     #[test]

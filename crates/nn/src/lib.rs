@@ -49,6 +49,12 @@ pub use mlp::{Activation, Gradients, Mlp, MlpConfig, Workspace, safetensors_meta
 pub use optimizer::{Adam, AdamConfig, Optimizer};
 pub use product::{Operand, multiply_into, multiply_strided};
 
+/// Runs `task` on a thread of the pool. Its parallel parts then begin at once; from outside each would wait
+/// for a thread of the pool to wake up, some microseconds every time.
+pub fn in_pool<R: Send>(task: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| task())
+}
+
 /// Why a net cannot be made or loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use crate::simd::{fma, sum_by, wide};
+use crate::simd::{dot, fma, squares_around, sum, wide};
 
 /// Rows in one task.
 const ROWS: usize = 32;
@@ -24,17 +24,29 @@ pub struct RowStats {
 pub fn row_stats(x: &[f32], width: usize, epsilon: f32, stats: &mut [RowStats]) {
     assert_eq!(x.len(), stats.len() * width, "rows");
     stats.par_chunks_mut(ROWS).zip(x.par_chunks(ROWS * width)).for_each(|(stats, x)| {
-        wide(
-            #[inline(always)]
-            || {
-                for (stats, x) in stats.iter_mut().zip(x.chunks_exact(width)) {
-                    let mean = sum_by(x, |x| x) / width as f32;
-                    let variance = sum_by(x, |x| (x - mean) * (x - mean)) / width as f32;
-                    *stats = RowStats { mean, scale: 1.0 / (variance + epsilon).sqrt() };
-                }
-            },
-        );
+        pulp::Arch::new().dispatch(Measure { x, width, epsilon, stats });
     });
+}
+
+struct Measure<'a> {
+    x: &'a [f32],
+    width: usize,
+    epsilon: f32,
+    stats: &'a mut [RowStats],
+}
+
+impl pulp::WithSimd for Measure<'_> {
+    type Output = ();
+
+    #[allow(clippy::inline_always, reason = "a separate function would lose the target features")]
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        for (stats, x) in self.stats.iter_mut().zip(self.x.chunks_exact(self.width)) {
+            let mean = sum(simd, x) / self.width as f32;
+            let variance = squares_around(simd, x, mean) / self.width as f32;
+            *stats = RowStats { mean, scale: 1.0 / (variance + self.epsilon).sqrt() };
+        }
+    }
 }
 
 /// Normalised rows: `out[i] = (x[i] - mean) · scale · weight + bias`.
@@ -80,7 +92,6 @@ pub fn backward(
         x.len() == stats.len() * width && grad_out.len() == x.len() && grad_x.len() == x.len(),
         "lengths"
     );
-    let n = width as f32;
     let wanted = grad_parameters.is_some();
     let tasks = grad_x
         .par_chunks_mut(ROWS * width)
@@ -91,41 +102,14 @@ pub fn backward(
         .map(|(((grad_x, x), grad_out), stats)| {
             let size = if wanted { width } else { 0 };
             let (mut for_weight, mut for_bias) = (vec![0.0_f32; size], vec![0.0_f32; size]);
-            wide(
-                #[inline(always)]
-                || {
-                    let rows = grad_x
-                        .chunks_exact_mut(width)
-                        .zip(x.chunks_exact(width))
-                        .zip(grad_out.chunks_exact(width))
-                        .zip(stats);
-                    for (((grad_x, x), grad_out), stats) in rows {
-                        let (mut sum, mut along) = ([0.0_f32; 16], [0.0_f32; 16]);
-                        let mut at = 0;
-                        while at < width {
-                            let end = (at + 16).min(width);
-                            for i in at..end {
-                                let d = grad_out[i] * weight[i];
-                                sum[i - at] += d;
-                                along[i - at] = fma(d, (x[i] - stats.mean) * stats.scale, along[i - at]);
-                            }
-                            at = end;
-                        }
-                        let (sum, along) = (crate::simd::fold(sum) / n, crate::simd::fold(along) / n);
-                        for i in 0..width {
-                            let unit = (x[i] - stats.mean) * stats.scale;
-                            grad_x[i] += stats.scale * (grad_out[i] * weight[i] - sum - unit * along);
-                        }
-                        if wanted {
-                            for i in 0..width {
-                                let unit = (x[i] - stats.mean) * stats.scale;
-                                for_weight[i] = fma(grad_out[i], unit, for_weight[i]);
-                                for_bias[i] += grad_out[i];
-                            }
-                        }
-                    }
-                },
-            );
+            pulp::Arch::new().dispatch(Backward {
+                x,
+                stats,
+                weight,
+                grad_out,
+                grad_x,
+                parameters: wanted.then_some((&mut for_weight, &mut for_bias)),
+            });
             (for_weight, for_bias)
         })
         .collect();
@@ -133,6 +117,51 @@ pub fn backward(
         for (weight, bias) in parts {
             grad_weight.iter_mut().zip(weight).for_each(|(a, b)| *a += b);
             grad_bias.iter_mut().zip(bias).for_each(|(a, b)| *a += b);
+        }
+    }
+}
+
+struct Backward<'a> {
+    x: &'a [f32],
+    stats: &'a [RowStats],
+    weight: &'a [f32],
+    grad_out: &'a [f32],
+    grad_x: &'a mut [f32],
+    parameters: Option<(&'a mut [f32], &'a mut [f32])>,
+}
+
+impl pulp::WithSimd for Backward<'_> {
+    type Output = ();
+
+    #[allow(clippy::inline_always, reason = "a separate function would lose the target features")]
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        let Self { x, stats, weight, grad_out, grad_x, mut parameters } = self;
+        let width = weight.len();
+        let n = width as f32;
+        // Gradients by the normalised row, and the normalised row itself.
+        let (mut slopes, mut units) = (vec![0.0_f32; width], vec![0.0_f32; width]);
+        let rows = grad_x.chunks_exact_mut(width).zip(x.chunks_exact(width));
+        for (((grad_x, x), grad_out), stats) in rows.zip(grad_out.chunks_exact(width)).zip(stats) {
+            for ((slope, grad), weight) in slopes.iter_mut().zip(grad_out).zip(weight) {
+                *slope = grad * weight;
+            }
+            for (unit, x) in units.iter_mut().zip(x) {
+                *unit = (x - stats.mean) * stats.scale;
+            }
+            let mean = sum(simd, &slopes) / n;
+            let along = dot(simd, &slopes, &units) / n;
+            for ((grad_x, slope), unit) in grad_x.iter_mut().zip(&slopes).zip(&units) {
+                *grad_x += stats.scale * (slope - mean - unit * along);
+            }
+            if let Some((for_weight, for_bias)) = &mut parameters {
+                for ((sum, grad), unit) in for_weight.iter_mut().zip(grad_out).zip(&units) {
+                    *sum = fma(*grad, *unit, *sum);
+                }
+                for (sum, grad) in for_bias.iter_mut().zip(grad_out) {
+                    *sum += grad;
+                }
+            }
         }
     }
 }

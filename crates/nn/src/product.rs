@@ -5,6 +5,8 @@
 
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
+
 use gemm::Parallelism;
 use rayon::prelude::*;
 
@@ -95,6 +97,9 @@ impl<'a> Operand<'a> {
 /// Rows of the result in one block. Large enough that packing the right operand again for every block
 /// costs little, small enough that two threads share a batch of 256.
 const BLOCK_ROWS: usize = 128;
+/// The same for results of at least [`MANY_ROWS`], which are enough for four threads.
+const LARGE_BLOCK_ROWS: usize = 256;
+const MANY_ROWS: usize = 1024;
 
 /// From so many rows on a transposed right operand is copied into row order first. Every block packs it
 /// again, and packing across rows costs as much as the products it serves (measured: 51 against 109
@@ -104,9 +109,14 @@ const COPY_FROM_ROWS: usize = 64;
 /// Side of a square tile in [`rows_of_transposed`]: one cache line of values.
 const TILE: usize = 16;
 
-/// The transpose of the row-major `[rows, cols]` values `from`.
-fn rows_of_transposed(from: &[f32], rows: usize, cols: usize) -> Vec<f32> {
-    let mut into = vec![0.0; rows * cols];
+thread_local! {
+    /// Memory for transposed operands, so that it need not be asked for and zeroed for every product.
+    static ROOM: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+/// The transpose of the row-major `[rows, cols]` values `from`; every value of `into` is written.
+fn rows_of_transposed(from: &[f32], rows: usize, cols: usize, into: &mut Vec<f32>) {
+    into.resize(rows * cols, 0.0);
     into.par_chunks_mut(TILE * rows).enumerate().for_each(|(strip, into)| {
         let first_col = strip * TILE;
         let n_cols = into.len() / rows;
@@ -128,7 +138,6 @@ fn rows_of_transposed(from: &[f32], rows: usize, cols: usize) -> Vec<f32> {
             }
         }
     });
-    into
 }
 
 /// `out = left · right`, or `out += left · right` if `accumulate`.
@@ -154,11 +163,12 @@ pub fn multiply_into(left: Operand<'_>, right: Operand<'_>, out: &mut [f32], acc
     if n == 0 || left.rows == 0 {
         return;
     }
-    let copied;
+    let mut copied = Vec::new();
     let right = if right.row_stride == 1 && right.rows > 0 && left.rows >= COPY_FROM_ROWS {
         if right.col_stride == right.rows {
             // As stored, the operand has `right.cols` rows of `right.rows` values.
-            copied = rows_of_transposed(right.data, right.cols, right.rows);
+            copied = ROOM.take();
+            rows_of_transposed(right.data, right.cols, right.rows, &mut copied);
             Operand { data: &copied, row_stride: n, col_stride: 1, ..right }
         } else {
             right
@@ -166,11 +176,14 @@ pub fn multiply_into(left: Operand<'_>, right: Operand<'_>, out: &mut [f32], acc
     } else {
         right
     };
-    out.par_chunks_mut(BLOCK_ROWS * n).enumerate().for_each(|(block, out)| {
-        let first = block * BLOCK_ROWS;
+    let block_rows = if left.rows < MANY_ROWS { BLOCK_ROWS } else { LARGE_BLOCK_ROWS };
+    out.par_chunks_mut(block_rows * n).enumerate().for_each(|(block, out)| {
         let rows = out.len() / n;
-        multiply_strided(left.rows_from(first, rows), right, out, n, 1.0, accumulate);
+        multiply_strided(left.rows_from(block * block_rows, rows), right, out, n, 1.0, accumulate);
     });
+    if copied.capacity() > 0 {
+        ROOM.set(copied);
+    }
 }
 
 /// `out = scale · left · right`, or `out += …` if `accumulate`, on this thread, into a part of a larger

@@ -1,8 +1,10 @@
 //! Element-wise functions of transformers, written so that the compiler turns loops over them into the
 //! widest vector instructions of the machine.
 //!
-//! [`wide`] runs a closure compiled for those instructions. Sums are kept in 16 lanes whatever the
-//! machine, and every element is computed alone, so the width does not change a bit of a result.
+//! [`wide`] runs a closure compiled for those instructions. Elements are computed alone, so the width does
+//! not change a bit of them. Sums are kept in registers of the machine, written out with `pulp` (a loop over
+//! an array of lanes is not always made into one), so their last bits differ between machines with
+//! registers of different widths, but not with the number of threads.
 //!
 //! ```
 //! let mut values = vec![0.5_f32; 100];
@@ -29,9 +31,6 @@ pub fn wide<R>(task: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(Task(task))
 }
 
-/// Lanes of sums.
-pub const LANES: usize = 16;
-
 /// `a · b + c` with one rounding: an instruction inside [`wide`], a library call with the same bits on a
 /// machine without it.
 #[inline(always)]
@@ -52,14 +51,16 @@ pub fn exp(x: f32) -> f32 {
     // Adding and taking away 1.5 · 2^23 rounds to the nearest whole number.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 88.0);
-    let n = fma(x, LOG2_E, ROUND) - ROUND;
+    let rounded = fma(x, LOG2_E, ROUND);
+    let n = rounded - ROUND;
     let r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x));
     let p = fma(0.001_381_312_3, r, 0.008_369_421);
     let p = fma(p, r, 0.041_668_456);
     let p = fma(p, r, 0.166_665_15);
     let p = fma(p, r, 0.499_999_94);
     let p = fma(p * r, r, r) + 1.0;
-    p * f32::from_bits(((n as i32 + 127) as u32) << 23)
+    // The lowest bits of `rounded` are those of `n`: 2^n without a conversion.
+    p * f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23))
 }
 
 /// `Φ(x)` and `φ(x)`: the normal distribution and its density, within 1e-7.
@@ -181,67 +182,139 @@ impl Gelu {
     }
 }
 
-/// Sum of `of(i)` over the places of `x`, in lanes; for use inside [`wide`].
+/// Sum of `x[i]`, in four registers.
 #[inline(always)]
-pub fn sum_by(x: &[f32], of: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0.0_f32; LANES];
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane += of(*x);
+pub(crate) fn sum<S: pulp::Simd>(simd: S, x: &[f32]) -> f32 {
+    let (body, rest) = S::as_simd_f32s(x);
+    let mut sums = [simd.splat_f32s(0.0); 4];
+    let (fours, ones) = body.as_chunks::<4>();
+    for x in fours {
+        for i in 0..4 {
+            sums[i] = simd.add_f32s(sums[i], x[i]);
         }
     }
-    for (lane, x) in lanes.iter_mut().zip(rest) {
-        *lane += of(*x);
+    for x in ones {
+        sums[0] = simd.add_f32s(sums[0], *x);
     }
-    fold(lanes)
+    rest.iter().fold(fold(simd, sums), |sum, x| sum + x)
 }
 
-/// Sum of `a[i] · b[i]`, in lanes; for use inside [`wide`].
+/// Sum of `(x[i] - middle)²`, in four registers.
 #[inline(always)]
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0_f32; LANES];
+pub(crate) fn squares_around<S: pulp::Simd>(simd: S, x: &[f32], middle: f32) -> f32 {
+    let (body, rest) = S::as_simd_f32s(x);
+    let mut sums = [simd.splat_f32s(0.0); 4];
+    let middles = simd.splat_f32s(middle);
+    let (fours, ones) = body.as_chunks::<4>();
+    for x in fours {
+        for i in 0..4 {
+            let away = simd.sub_f32s(x[i], middles);
+            sums[i] = simd.mul_add_f32s(away, away, sums[i]);
+        }
+    }
+    for x in ones {
+        let away = simd.sub_f32s(*x, middles);
+        sums[0] = simd.mul_add_f32s(away, away, sums[0]);
+    }
+    rest.iter().fold(fold(simd, sums), |sum, x| fma(x - middle, x - middle, sum))
+}
+
+/// Sum of `a[i] · b[i]`, in four registers.
+#[inline(always)]
+pub(crate) fn dot<S: pulp::Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
     let n = a.len().min(b.len());
-    let (a_chunks, a_rest) = a[..n].as_chunks::<LANES>();
-    let (b_chunks, b_rest) = b[..n].as_chunks::<LANES>();
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for lane in 0..LANES {
-            lanes[lane] = fma(a[lane], b[lane], lanes[lane]);
+    let (a_body, a_rest) = S::as_simd_f32s(&a[..n]);
+    let (b_body, b_rest) = S::as_simd_f32s(&b[..n]);
+    let mut sums = [simd.splat_f32s(0.0); 4];
+    let (a_fours, a_ones) = a_body.as_chunks::<4>();
+    let (b_fours, b_ones) = b_body.as_chunks::<4>();
+    for (a, b) in a_fours.iter().zip(b_fours) {
+        for i in 0..4 {
+            sums[i] = simd.mul_add_f32s(a[i], b[i], sums[i]);
         }
     }
-    for ((lane, a), b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
-        *lane = fma(*a, *b, *lane);
+    for (a, b) in a_ones.iter().zip(b_ones) {
+        sums[0] = simd.mul_add_f32s(*a, *b, sums[0]);
     }
-    fold(lanes)
+    a_rest.iter().zip(b_rest).fold(fold(simd, sums), |sum, (a, b)| fma(*a, *b, sum))
 }
 
-/// The largest value; for use inside [`wide`].
+/// The largest value.
 #[inline(always)]
-pub fn largest(x: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane = if *x > *lane { *x } else { *lane };
+pub(crate) fn largest<S: pulp::Simd>(simd: S, x: &[f32]) -> f32 {
+    let (body, rest) = S::as_simd_f32s(x);
+    let mut tops = [simd.splat_f32s(f32::NEG_INFINITY); 4];
+    let (fours, ones) = body.as_chunks::<4>();
+    for x in fours {
+        for i in 0..4 {
+            tops[i] = simd.max_f32s(tops[i], x[i]);
         }
     }
-    for (lane, x) in lanes.iter_mut().zip(rest) {
-        *lane = if *x > *lane { *x } else { *lane };
+    for x in ones {
+        tops[0] = simd.max_f32s(tops[0], *x);
     }
-    lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    let top = simd.max_f32s(simd.max_f32s(tops[0], tops[1]), simd.max_f32s(tops[2], tops[3]));
+    rest.iter().fold(simd.reduce_max_f32s(top), |top, x| if *x > top { *x } else { top })
 }
 
-/// Adds lanes up, always in the same order.
+/// Adds four registers up, always in the same order.
 #[inline(always)]
-pub fn fold(mut lanes: [f32; LANES]) -> f32 {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            lanes[lane] += lanes[lane + width];
-        }
-        width /= 2;
+fn fold<S: pulp::Simd>(simd: S, sums: [S::f32s; 4]) -> f32 {
+    simd.reduce_sum_f32s(simd.add_f32s(simd.add_f32s(sums[0], sums[1]), simd.add_f32s(sums[2], sums[3])))
+}
+
+/// Turns scores into shares; returns the logarithm of the sum of their exponentials.
+#[inline(always)]
+pub(crate) fn softmax<S: pulp::Simd>(simd: S, scores: &mut [f32]) -> f32 {
+    let top = largest(simd, scores);
+    for x in &mut *scores {
+        *x = exp(*x - top);
     }
-    lanes[0]
+    let sum = sum(simd, scores);
+    let by = 1.0 / sum;
+    for x in scores {
+        *x *= by;
+    }
+    top + sum.ln()
+}
+
+/// Logarithm of the sum of exponentials of `row`.
+pub fn log_sum(row: &[f32]) -> f32 {
+    struct Task<'a>(&'a [f32]);
+    impl pulp::WithSimd for Task<'_> {
+        type Output = f32;
+
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, simd: S) -> f32 {
+            let top = largest(simd, self.0);
+            let mut room = [0.0_f32; 512];
+            let mut total = 0.0;
+            for part in self.0.chunks(room.len()) {
+                let room = &mut room[..part.len()];
+                for (to, x) in room.iter_mut().zip(part) {
+                    *to = exp(*x - top);
+                }
+                total += sum(simd, room);
+            }
+            top + total.ln()
+        }
+    }
+    pulp::Arch::new().dispatch(Task(row))
+}
+
+/// Place of the first of the largest values; 0 if there is none above minus infinity.
+pub fn place_of_largest(row: &[f32]) -> usize {
+    struct Task<'a>(&'a [f32]);
+    impl pulp::WithSimd for Task<'_> {
+        type Output = f32;
+
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, simd: S) -> f32 {
+            largest(simd, self.0)
+        }
+    }
+    let top = pulp::Arch::new().dispatch(Task(row));
+    row.iter().position(|x| *x == top).unwrap_or(0)
 }
 
 /// `into[i] += factor · from[i]`; for use inside [`wide`].
@@ -298,34 +371,36 @@ pub fn sum_rows(rows: &[f32], into: &mut [f32]) {
     }
 }
 
-/// Sum of squares in double precision: same bytes on any number of threads.
+/// Sum of squares, in double precision over runs of 1024 values: same bytes on any number of threads.
 pub fn sum_of_squares(values: &[f32]) -> f64 {
-    let parts: Vec<f64> = values
-        .par_chunks(1 << 16)
-        .map(|values| {
-            wide(
-                #[inline(always)]
-                || {
-                    let mut lanes = [0.0_f64; LANES];
-                    let (chunks, rest) = values.as_chunks::<LANES>();
-                    for chunk in chunks {
-                        for (lane, x) in lanes.iter_mut().zip(chunk) {
-                            let x = f64::from(*x);
-                            *lane = x.mul_add(x, *lane);
-                        }
-                    }
-                    lanes.iter().sum::<f64>()
-                        + rest.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>()
-                },
-            )
-        })
-        .collect();
+    struct Task<'a>(&'a [f32]);
+    impl pulp::WithSimd for Task<'_> {
+        type Output = f64;
+
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, simd: S) -> f64 {
+            let mut total = 0.0;
+            for run in self.0.chunks(1024) {
+                let sum = dot(simd, run, run);
+                // Squares of very large values are beyond 32 bits.
+                total += if sum.is_finite() {
+                    f64::from(sum)
+                } else {
+                    run.iter().map(|x| f64::from(*x) * f64::from(*x)).sum()
+                };
+            }
+            total
+        }
+    }
+    let of_part = |values: &[f32]| pulp::Arch::new().dispatch(Task(values));
+    let parts: Vec<f64> = values.par_chunks(1 << 16).map(of_part).collect();
     parts.into_iter().sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pulp::WithSimd;
 
     #[test]
     fn exp_is_close_over_its_range() {
@@ -381,14 +456,33 @@ mod tests {
 
     #[test]
     fn sums_are_right_for_every_length() {
-        for n in 0..40 {
-            let x: Vec<f32> = (0..n).map(|i| i as f32 - 7.0).collect();
-            let ones = vec![2.0; n];
-            assert_eq!(dot(&x, &ones), 2.0 * x.iter().sum::<f32>());
-            assert_eq!(sum_by(&x, |x| x), x.iter().sum::<f32>());
-            assert_eq!(largest(&x), x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-            assert_eq!(sum_of_squares(&x), x.iter().map(|x| f64::from(x * x)).sum::<f64>());
+        struct Sums<'a>(&'a [f32]);
+        impl WithSimd for Sums<'_> {
+            type Output = [f32; 4];
+
+            fn with_simd<S: pulp::Simd>(self, simd: S) -> [f32; 4] {
+                let twos = vec![2.0; self.0.len()];
+                let around = squares_around(simd, self.0, 3.0);
+                [dot(simd, self.0, &twos), sum(simd, self.0), largest(simd, self.0), around]
+            }
         }
+        for n in 0..200 {
+            let x: Vec<f32> = (0..n).map(|i| (i * 7 % 31) as f32 - 7.0).collect();
+            let sum = x.iter().sum::<f32>();
+            let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let around = x.iter().map(|x| (x - 3.0) * (x - 3.0)).sum::<f32>();
+            let expected = [2.0 * sum, sum, largest, around];
+            assert_eq!(pulp::Arch::new().dispatch(Sums(&x)), expected);
+            assert_eq!(Sums(&x).with_simd(pulp::Scalar::new()), expected);
+            assert_eq!(sum_of_squares(&x), x.iter().map(|x| f64::from(x * x)).sum::<f64>());
+            assert_eq!(place_of_largest(&x), x.iter().position(|x| *x == largest).unwrap_or(0));
+            if n > 0 {
+                let expected = x.iter().map(|x| f64::from(*x).exp()).sum::<f64>().ln();
+                assert!((f64::from(log_sum(&x)) - expected).abs() < 1e-5);
+            }
+        }
+        assert_eq!(sum_of_squares(&[1e30, 1e30]), 2.0 * f64::from(1e30_f32).powi(2));
+        assert_eq!(place_of_largest(&[f32::NAN; 3]), 0);
         let mut sum = vec![1.0, 1.0];
         sum_rows(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &mut sum);
         assert_eq!(sum, [10.0, 13.0]);

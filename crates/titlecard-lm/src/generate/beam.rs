@@ -1,6 +1,8 @@
 //! Beam search as transformers does it: the best sequences by the sum of log-probabilities, divided by a
 //! power of their length.
 
+use nn::simd::log_sum;
+
 use super::{Cache, Decoder};
 use crate::LmError;
 
@@ -114,17 +116,6 @@ impl Decoder {
         }
         rows
     }
-}
-
-/// Logarithm of the sum of exponentials.
-pub(super) fn log_sum(row: &[f32]) -> f32 {
-    nn::simd::wide(
-        #[inline(always)]
-        || {
-            let top = nn::simd::largest(row);
-            top + nn::simd::sum_by(row, |x| nn::simd::exp(x - top)).ln()
-        },
-    )
 }
 
 /// Keeps the `n` candidates with the highest score, best first; equal ones in their order.

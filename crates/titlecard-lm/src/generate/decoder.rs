@@ -6,21 +6,20 @@
 
 use std::sync::Arc;
 
-use nn::attention::{Rotary, softmax};
+use nn::attention::{self, Heads, KeysValues, Rotary};
 use nn::norm::{self, RowStats};
-use nn::simd::{add_scaled, add_to_rows, dot, wide};
+use nn::simd::add_to_rows;
 use nn::skinny::{Precision, Weights};
-use nn::{Operand, multiply_into, multiply_strided};
 use rayon::prelude::*;
 
 use crate::model::{DENSE, DOWN, QKV, UP};
 use crate::{GptNeoX, ModelConfig};
 
-/// Keys and values of some tokens, by layer: `[n_tokens, width]` each.
+/// Keys and values of some tokens, by layer and head.
 #[derive(Debug, Clone, Default)]
 struct Kept {
     n_tokens: usize,
-    layers: Vec<(Vec<f32>, Vec<f32>)>,
+    layers: Vec<Vec<KeysValues>>,
 }
 
 /// What several sequences have in common, read once.
@@ -74,11 +73,6 @@ pub struct Decoder {
     head: Option<Weights>,
 }
 
-/// From so many rows on, a general matrix product is faster than reading weights row by row.
-const GENERAL_FROM: usize = 48;
-/// From so many new tokens on, attention goes through matrix products.
-const PRODUCT_FROM: usize = 8;
-
 impl Decoder {
     /// Takes a model's weights; an adapter is merged.
     pub fn new(mut model: GptNeoX, precision: Precision) -> Self {
@@ -122,7 +116,10 @@ impl Decoder {
     }
 
     fn empty(&self) -> Kept {
-        Kept { n_tokens: 0, layers: vec![(Vec::new(), Vec::new()); self.config.n_layers] }
+        Kept {
+            n_tokens: 0,
+            layers: vec![vec![KeysValues::default(); self.config.n_heads]; self.config.n_layers],
+        }
     }
 
     /// A sequence of which nothing was read.
@@ -141,6 +138,10 @@ impl Decoder {
     /// # Panics
     /// If a token is beyond the vocabulary, or a sequence becomes longer than the context.
     pub fn forward(&self, caches: &mut [&mut Cache], tokens: &[&[u32]]) -> Vec<f32> {
+        nn::in_pool(|| self.read(caches, tokens))
+    }
+
+    fn read(&self, caches: &mut [&mut Cache], tokens: &[&[u32]]) -> Vec<f32> {
         assert_eq!(caches.len(), tokens.len(), "tokens for every sequence");
         let (width, inner) = (self.config.hidden_size, self.config.intermediate_size);
         let n: usize = tokens.iter().map(|tokens| tokens.len()).sum();
@@ -164,20 +165,20 @@ impl Decoder {
         for (layer, block) in self.blocks.iter().enumerate() {
             norm::row_stats(&x, width, self.config.layer_norm_eps, &mut stats);
             norm::normalise(&x, &stats, &block.norm_attention.0, &block.norm_attention.1, &mut normed);
-            linear(&block.linears[QKV], &normed, width, &mut qkv);
+            linear(&block.linears[QKV], &normed, &mut qkv);
             self.attend(layer, caches, tokens, &mut qkv, &mut attended);
             if self.config.parallel_residual {
                 norm::normalise(&x, &stats, &block.norm_mlp.0, &block.norm_mlp.1, &mut normed);
             }
-            linear(&block.linears[DENSE], &attended, width, &mut part);
+            linear(&block.linears[DENSE], &attended, &mut part);
             x.iter_mut().zip(&part).for_each(|(x, y)| *x += y);
             if !self.config.parallel_residual {
                 norm::row_stats(&x, width, self.config.layer_norm_eps, &mut stats);
                 norm::normalise(&x, &stats, &block.norm_mlp.0, &block.norm_mlp.1, &mut normed);
             }
-            linear(&block.linears[UP], &normed, width, &mut up);
+            linear(&block.linears[UP], &normed, &mut up);
             self.config.gelu.apply(&mut up);
-            linear(&block.linears[DOWN], &up, inner, &mut part);
+            linear(&block.linears[DOWN], &up, &mut part);
             x.iter_mut().zip(&part).for_each(|(x, y)| *x += y);
         }
         for (cache, tokens) in caches.iter_mut().zip(tokens) {
@@ -190,10 +191,15 @@ impl Decoder {
 
     /// Logits of hidden rows: `[n, width] → [n, vocabulary]`.
     pub fn logits(&self, hidden: &[f32]) -> Vec<f32> {
-        let width = self.config.hidden_size;
-        let mut logits = vec![0.0; hidden.len() / width * self.config.vocab_size];
-        product(self.head.as_ref().unwrap_or(&self.embed), hidden, width, &mut logits);
+        let mut logits = Vec::new();
+        self.logits_into(hidden, &mut logits);
         logits
+    }
+
+    /// The same into memory that was used before.
+    pub fn logits_into(&self, hidden: &[f32], logits: &mut Vec<f32>) {
+        logits.resize(hidden.len() / self.config.hidden_size * self.config.vocab_size, 0.0);
+        nn::in_pool(|| self.head.as_ref().unwrap_or(&self.embed).product(hidden, logits));
     }
 
     /// Turns queries and keys, keeps keys and values, and attends.
@@ -223,12 +229,11 @@ impl Decoder {
     }
 
     fn attend_one(&self, layer: usize, cache: &mut Cache, qkv: &mut [f32], out: &mut [f32]) {
-        let (width, dim, n_heads) = (self.config.hidden_size, self.config.head_dim(), self.config.n_heads);
-        let n = out.len() / width;
+        let (width, dim) = (self.config.hidden_size, self.config.head_dim());
         let before = cache.n_tokens();
-        let (keys, values) = &mut cache.own.layers[layer];
+        let kept = &mut cache.own.layers[layer];
         for (at, row) in qkv.chunks_exact_mut(3 * width).enumerate() {
-            for head in row.chunks_exact_mut(3 * dim) {
+            for (head, (keys, values)) in row.chunks_exact_mut(3 * dim).zip(&mut *kept) {
                 let (q, rest) = head.split_at_mut(dim);
                 let (k, v) = rest.split_at_mut(dim);
                 self.rotary.turn(q, before + at, false);
@@ -238,96 +243,16 @@ impl Decoder {
             }
         }
         // What came before, then what is the sequence's own.
-        let mut pieces: Vec<(&[f32], &[f32])> = Vec::with_capacity(2);
-        if let Some(prefix) = &cache.prefix {
-            let (keys, values) = &prefix.layers[layer];
-            pieces.push((keys, values));
-        }
-        let (keys, values) = &cache.own.layers[layer];
-        pieces.push((keys, values));
-        let total = before + n;
-        let scale = 1.0 / (dim as f32).sqrt();
-        let mut scores = vec![0.0_f32; n * total];
-        for head in 0..n_heads {
-            let mut first = 0;
-            for (keys, _) in &pieces {
-                let n_keys = keys.len() / width;
-                if n_keys == 0 {
-                    continue;
-                }
-                if n >= PRODUCT_FROM {
-                    let queries = Operand::strided(&qkv[head * 3 * dim..], n, dim, 3 * width);
-                    let keys = Operand::strided(&keys[head * dim..], n_keys, dim, width);
-                    multiply_strided(queries, keys.t(), &mut scores[first..], total, scale, false);
-                } else {
-                    wide(
-                        #[inline(always)]
-                        || {
-                            for i in 0..n {
-                                let query = &qkv[i * 3 * width + head * 3 * dim..][..dim];
-                                let row = &mut scores[i * total + first..][..n_keys];
-                                for (score, key) in row.iter_mut().zip(keys[head * dim..].chunks(width)) {
-                                    *score = dot(query, &key[..dim]) * scale;
-                                }
-                            }
-                        },
-                    );
-                }
-                first += n_keys;
-            }
-            wide(
-                #[inline(always)]
-                || {
-                    for i in 0..n {
-                        let (seen, beyond) = scores[i * total..(i + 1) * total].split_at_mut(before + i + 1);
-                        softmax(seen);
-                        beyond.fill(0.0);
-                    }
-                },
-            );
-            let mut first = 0;
-            for (at, (_, values)) in pieces.iter().enumerate() {
-                let n_values = values.len() / width;
-                if n >= PRODUCT_FROM && n_values > 0 {
-                    let shares = Operand::strided(&scores[first..], n, n_values, total);
-                    let values = Operand::strided(&values[head * dim..], n_values, dim, width);
-                    multiply_strided(shares, values, &mut out[head * dim..], width, 1.0, at > 0 && first > 0);
-                } else if n_values > 0 {
-                    wide(
-                        #[inline(always)]
-                        || {
-                            for i in 0..n {
-                                let to = &mut out[i * width + head * dim..][..dim];
-                                if first == 0 {
-                                    to.fill(0.0);
-                                }
-                                let shares = &scores[i * total + first..][..n_values];
-                                for (share, value) in shares.iter().zip(values[head * dim..].chunks(width)) {
-                                    add_scaled(to, *share, &value[..dim]);
-                                }
-                            }
-                        },
-                    );
-                }
-                first += n_values;
-            }
-        }
+        let mut pieces: Vec<&[KeysValues]> = Vec::with_capacity(2);
+        pieces.extend(cache.prefix.as_ref().map(|prefix| prefix.layers[layer].as_slice()));
+        pieces.push(&cache.own.layers[layer]);
+        let heads = Heads { n_heads: self.config.n_heads, head_dim: dim };
+        attention::attend(qkv, &pieces, heads, out);
     }
 }
 
 /// `out = x · Wᵀ + b`.
-fn linear((weights, bias): &(Weights, Vec<f32>), x: &[f32], n_in: usize, out: &mut [f32]) {
-    product(weights, x, n_in, out);
+fn linear((weights, bias): &(Weights, Vec<f32>), x: &[f32], out: &mut [f32]) {
+    weights.product(x, out);
     add_to_rows(out, bias);
-}
-
-fn product(weights: &Weights, x: &[f32], n_in: usize, out: &mut [f32]) {
-    let n = x.len() / n_in;
-    match weights {
-        Weights::F32(values) if n >= GENERAL_FROM => {
-            let rows = Operand::rows_of(x, n, n_in);
-            multiply_into(rows, Operand::rows_of(values, out.len() / n, n_in).t(), out, false);
-        }
-        weights => weights.product(x, n_in, out),
-    }
 }

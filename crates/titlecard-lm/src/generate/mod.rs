@@ -80,6 +80,7 @@ impl Decoder {
         let mut running: Vec<usize> = (0..prompts.len()).collect();
         let mut inputs: Vec<Vec<u32>> = prompts.to_vec();
         let width = self.config().hidden_size;
+        let mut logits = Vec::new();
         while !running.is_empty() {
             let tokens: Vec<&[u32]> = running.iter().map(|&row| inputs[row].as_slice()).collect();
             let mut used: Vec<&mut Cache> = caches
@@ -96,7 +97,7 @@ impl Decoder {
                 end += tokens.len();
                 last.extend_from_slice(&hidden[(end - 1) * width..end * width]);
             }
-            let mut logits = self.logits(&last);
+            self.logits_into(&last, &mut logits);
             let mut still = Vec::with_capacity(running.len());
             for (logits, &row) in logits.chunks_exact_mut(vocabulary).zip(&running) {
                 logits[n_tokens..].fill(f32::NEG_INFINITY);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use nn::simd::place_of_largest;
+
 use crate::LmError;
 
 /// How a token is chosen.
@@ -101,10 +103,10 @@ impl Sampling {
     /// The token chosen; `random` is uniform in `[0, 1)`.
     pub fn choose(&self, logits: &mut [f32], random: f64) -> u32 {
         if self.temperature == 0.0 {
-            return largest(logits);
+            return place_of_largest(logits) as u32;
         }
         self.filter(logits);
-        let top = logits[largest(logits) as usize];
+        let top = logits[place_of_largest(logits)];
         let weight = |x: f32| f64::from(x - top).exp();
         let total: f64 = logits.iter().map(|&x| weight(x)).sum();
         let mut left = random * total;
@@ -120,17 +122,6 @@ impl Sampling {
         // Rounding may leave a rest: the last token that is possible.
         logits.iter().rposition(|x| x.is_finite()).unwrap_or(0) as u32
     }
-}
-
-/// The first of the largest.
-pub(super) fn largest(logits: &[f32]) -> u32 {
-    let mut best = 0;
-    for (at, x) in logits.iter().enumerate() {
-        if *x > logits[best] {
-            best = at;
-        }
-    }
-    best as u32
 }
 
 #[cfg(test)]

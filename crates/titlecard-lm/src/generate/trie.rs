@@ -7,7 +7,8 @@
 
 use std::rc::Rc;
 
-use super::beam::log_sum;
+use nn::simd::log_sum;
+
 use super::{Cache, Decoder};
 use crate::LmError;
 

@@ -40,6 +40,7 @@ pub struct Workspace {
     wide: Vec<f32>,
     rows: Vec<f32>,
     grad: Vec<f32>,
+    grad_x: Vec<f32>,
     grad_normed: Vec<f32>,
     grad_wide: Vec<f32>,
     grad_sorted: Vec<f32>,
@@ -75,6 +76,10 @@ impl GptNeoX {
     /// # Panics
     /// If a token is beyond the vocabulary or a segment longer than the context.
     pub fn losses(&self, batch: &Batch, workspace: &mut Workspace) -> Vec<f32> {
+        nn::in_pool(|| self.losses_of(batch, workspace))
+    }
+
+    fn losses_of(&self, batch: &Batch, workspace: &mut Workspace) -> Vec<f32> {
         self.forward(batch, workspace, false);
         self.pick(batch, workspace);
         let targets: Vec<u32> = batch.targets.iter().map(|(_, token)| *token).collect();
@@ -126,6 +131,17 @@ impl GptNeoX {
         accumulate: bool,
     ) -> Vec<f32> {
         assert_eq!(gradients.len(), self.trained().len(), "gradients of this model");
+        nn::in_pool(|| self.passes(batch, scale, workspace, gradients, accumulate))
+    }
+
+    fn passes(
+        &self,
+        batch: &Batch,
+        scale: f32,
+        workspace: &mut Workspace,
+        gradients: &mut [f32],
+        accumulate: bool,
+    ) -> Vec<f32> {
         let trains_all = self.lora.is_none();
         if trains_all && !accumulate {
             // Matrices are overwritten; what is added up begins at 0.
@@ -286,13 +302,25 @@ impl GptNeoX {
         let trains_all = self.lora.is_none();
         let slot = if workspace.kept.len() == 1 { 0 } else { layer };
         let Workspace {
-            inputs, kept, normed, rows, grad, grad_normed, grad_wide, grad_sorted, grad_qkv, ..
+            inputs,
+            kept,
+            normed,
+            rows,
+            grad,
+            grad_x,
+            grad_normed,
+            grad_wide,
+            grad_sorted,
+            grad_qkv,
+            wide,
+            ..
         } = workspace;
         let kept = &mut kept[slot];
         let x = inputs[layer].as_slice();
         // Below the first block is only the embedding, which an adapter leaves alone.
         let needs_input = trains_all || layer > 0;
-        let mut grad_x = grad.clone();
+        let grad_x = sized(grad_x, n * width);
+        grad_x.copy_from_slice(grad);
 
         // Perceptron.
         let normed = sized(normed, n * width);
@@ -306,12 +334,12 @@ impl GptNeoX {
         self.linear_input_gradient(layer, DOWN, grad, grad_up);
         if self.lora.as_ref().is_some_and(|lora| lora.rank(layer, DOWN).is_some()) {
             // The adapter's part needs the activation's output and adds to the gradient by it.
-            let mut active = kept.up.clone();
-            self.config.gelu.apply(&mut active);
+            let active = sized(wide, n * inner);
+            self.config.gelu.apply_to(&kept.up, active);
             self.adapter_backward(
                 layer,
                 DOWN,
-                &active,
+                active,
                 &kept.inner,
                 grad,
                 Some(grad_up),
@@ -336,13 +364,13 @@ impl GptNeoX {
                 gradients,
                 accumulate,
             );
-            self.norm_backward(of_mlp, mlp_stats, &block.norm_mlp, grad_normed, &mut grad_x, gradients);
+            self.norm_backward(of_mlp, mlp_stats, &block.norm_mlp, grad_normed, grad_x, gradients);
         } else {
             self.adapter_backward(layer, UP, normed, &kept.inner, grad_up, None, gradients, accumulate);
         }
         if sequential {
             // What reaches the middle goes on to attention.
-            grad.copy_from_slice(&grad_x);
+            grad.copy_from_slice(grad_x);
         }
 
         // Attention.
@@ -381,7 +409,7 @@ impl GptNeoX {
                 gradients,
                 accumulate,
             );
-            self.norm_backward(x, &kept.stats, &block.norm_attention, grad_normed, &mut grad_x, gradients);
+            self.norm_backward(x, &kept.stats, &block.norm_attention, grad_normed, grad_x, gradients);
         } else {
             self.adapter_backward(
                 layer,
@@ -394,7 +422,7 @@ impl GptNeoX {
                 accumulate,
             );
         }
-        *grad = grad_x;
+        grad.copy_from_slice(grad_x);
     }
 
     /// Hidden rows of the labelled places, through the last norm.
