@@ -38,11 +38,11 @@ fn n_cases(usual: usize) -> usize {
     std::env::var("TITLECARD_FAULTS").ok().map_or(usual, |text| text.parse().expect("a number of cases"))
 }
 
-/// A working folder of 40 films with all that is mapped or read when searching, about a hundred kilobytes.
+/// A working folder of 160 films with all that is mapped or read when searching, some hundred kilobytes.
 fn workspace(folder: &Path) -> (Workspace, Config) {
     let workspace = Workspace::new(folder);
     let mut films = sample_films();
-    films.truncate(40);
+    films.truncate(160);
     pipeline::write_films(&workspace, &films).unwrap();
     let mut words = BTreeSet::new();
     for film in &films {
