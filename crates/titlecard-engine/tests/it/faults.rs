@@ -132,7 +132,7 @@ fn a_flipped_byte_is_an_error_or_changes_no_answer() {
             fs::write(path, &bad).unwrap();
             let place = format!("byte {at} of {}: {} became {}", path.display(), good[at], bad[at]);
             match catch_unwind(AssertUnwindSafe(|| answers(&workspace, &config))) {
-                Err(_) => panic!("a panic, {place}"),
+                Err(_panic) => panic!("a panic, {place}"),
                 Ok(Ok(said)) => assert_eq!(said, expected, "another answer, {place}"),
                 Ok(Err(error)) => {
                     let said = error.to_string();
@@ -198,9 +198,8 @@ fn mutate(name: &str, seeds: &[Vec<u8>], words: &[&str], usual: usize, body: imp
     let n = n_cases(usual).max(usual);
     for case in 0..n {
         let bytes = mutated(&seeds[case % seeds.len()], words, &mut random);
-        if catch_unwind(AssertUnwindSafe(|| body(&bytes))).is_err() {
-            panic!("{name}, case {case}, a panic on {:?}", String::from_utf8_lossy(&bytes));
-        }
+        let ended = catch_unwind(AssertUnwindSafe(|| body(&bytes)));
+        assert!(ended.is_ok(), "{name}, case {case}, a panic on {:?}", String::from_utf8_lossy(&bytes));
     }
     eprintln!("{name}: {n} mutations, no panic");
 }
