@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tantivy::directory::{Directory, MmapDirectory, OwnedBytes, error::OpenReadError};
@@ -256,6 +257,13 @@ impl Manifest {
         let bytes = read_bytes(path, Self::COMMAND)?;
         let damaged =
             |what: String| ArtifactError::Damaged { path: path.to_owned(), what, command: Self::COMMAND };
+        // Manifests of earlier releases have no checksum.
+        if let Some(at) = bytes.windows(CHECKSUM.len()).rposition(|part| part == CHECKSUM) {
+            let sum = bytes[at + CHECKSUM.len()..].split(|&byte| byte == b'"').next().unwrap_or_default();
+            if sum != hex(&Sha256::digest(&bytes[..at])).as_bytes() {
+                return Err(damaged("its own checksum does not fit".to_owned()));
+            }
+        }
         #[derive(Deserialize)]
         struct Head {
             format: String,
@@ -283,10 +291,46 @@ impl Manifest {
     pub fn write(&self, path: &Path) -> Result<(), ArtifactError> {
         let mut text = serde_json::to_vec_pretty(self)
             .map_err(|error| ArtifactError::io("write", path)(io::Error::other(error)))?;
-        text.push(b'\n');
+        // The object is opened again for one more member, the checksum of all text before it.
+        text.pop();
+        text.truncate(text.trim_ascii_end().len());
+        text.extend_from_slice(b",\n  ");
+        let sum = hex(&Sha256::digest(&text));
+        text.extend_from_slice(CHECKSUM);
+        text.extend_from_slice(sum.as_bytes());
+        text.extend_from_slice(b"\"\n}\n");
         write_bytes(path, &text)
     }
+
+    /// Compares the files of the generation in `folder` with their stamps: all lengths; and the checksums of all
+    /// (`thorough`), or of the smallest that have no more than [`CHECKED_BYTES`] together.
+    ///
+    /// # Errors
+    /// As [`FileStamp::check`].
+    pub fn check_files(&self, folder: &Path, thorough: bool) -> Result<(), ArtifactError> {
+        let mut files: Vec<(&String, &FileStamp)> = self.files.iter().collect();
+        files.sort_by_key(|(name, stamp)| (stamp.bytes, *name));
+        let mut left = CHECKED_BYTES;
+        let files: Vec<_> = files
+            .into_iter()
+            .map(|(name, stamp)| {
+                let is_small = stamp.bytes <= left;
+                left = if is_small { left - stamp.bytes } else { 0 };
+                (name, stamp, thorough || is_small)
+            })
+            .collect();
+        files
+            .par_iter()
+            .try_for_each(|(name, stamp, thorough)| stamp.check(&folder.join(name), *thorough, Self::COMMAND))
+    }
 }
+
+/// Bytes of an index whose checksums are compared at every opening, the smallest files first: some tens of
+/// milliseconds at most, and all of an index of some thousand films.
+pub const CHECKED_BYTES: u64 = 16 << 20;
+
+/// The last member of a manifest, up to its value.
+const CHECKSUM: &[u8] = b"\"checksum\": \"";
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ mod interrupt;
 mod layers;
 mod lm;
 mod look_up;
+mod nothing_lost;
 mod serve;
 mod vectors;
 

@@ -31,8 +31,10 @@ impl FilmWriter {
             .prefix(".writing-")
             .tempfile_in(folder)
             .map_err(ArtifactError::io("create a file in", folder))?;
-        let out =
+        let mut out =
             zstd::Encoder::new(BufWriter::new(file), LEVEL).map_err(ArtifactError::io("write", path))?;
+        // A changed byte is found when the file is read.
+        out.include_checksum(true).map_err(ArtifactError::io("write", path))?;
         Ok(Self { path: path.to_owned(), out })
     }
 

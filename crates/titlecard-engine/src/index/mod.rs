@@ -271,16 +271,14 @@ impl SearchIndex {
     }
 
     /// Opens the current generation in `folder`, checking that every file has the length the
-    /// manifest says (`thorough`: and the checksum).
+    /// manifest says, and the checksum too if it is small (`thorough`: of every file; see [`Manifest::check_files`]).
     ///
     /// # Errors
     /// [`IndexError`] naming the file and the command that remakes it.
     pub fn open(folder: &Path, thorough: bool) -> Result<Self, IndexError> {
         let manifest = Manifest::read(&folder.join(MANIFEST))?;
         let generation = folder.join(&manifest.generation);
-        for (name, stamp) in &manifest.files {
-            stamp.check(&generation.join(name), thorough, COMMAND)?;
-        }
+        manifest.check_files(&generation, thorough)?;
         let inconsistent = |what: String| IndexError::Inconsistent { folder: folder.to_owned(), what };
         let config: Config = manifest
             .settings

@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod evaluation;
+mod faults;
 mod filter;
 mod graph;
 mod index;
