@@ -12,6 +12,7 @@ mod pipeline;
 mod ranking;
 mod regressor;
 mod shared_data;
+mod sources;
 
 use std::ops::ControlFlow;
 
