@@ -85,9 +85,9 @@ pub(super) fn open(
     let reader: Box<dyn Read + Send> = if head == ZIP {
         open_member(file, &name, member, max_unpacked, n_read)?
     } else {
-        // What was looked at cannot be read again from a pipe.
-        let rest = Counting { reader: file, n_read: Arc::clone(n_read) };
-        Box::new(io::Cursor::new(head.to_vec()).chain(rest))
+        let head = if file.seek(SeekFrom::Start(0)).is_ok() { Vec::new() } else { head.to_vec() };
+        let reader = Counting { reader: file, n_read: Arc::clone(n_read) };
+        Box::new(Headed { head, reader })
     };
     let mut reader = decompress(BufReader::with_capacity(BUFFER, reader), max_unpacked).map_err(fail)?;
     if reader.fill_buf().map_err(fail)?.starts_with(PARQUET) {
@@ -274,6 +274,22 @@ fn write_unpacked(
             }
         }
     })
+}
+
+/// Puts what was looked at before the rest: a pipe cannot go back. The first read goes on into the rest, since whoever
+/// comes next looks at the first line.
+struct Headed<R> {
+    head: Vec<u8>,
+    reader: R,
+}
+
+impl<R: Read> Read for Headed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.head.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&self.head[..n]);
+        self.head.drain(..n);
+        Ok(n + self.reader.read(&mut buffer[n..])?)
+    }
 }
 
 /// Counts bytes as they are read from disk, for progress.
