@@ -49,7 +49,7 @@ def duckdb_alone(path):
 
     started = time.time()
     duckdb.sql(f"CREATE TABLE films AS SELECT * FROM read_csv('{path}')")
-    return duckdb.sql("SELECT count(*) FROM films").fetchone()[0], started
+    return duckdb.sql("SELECT count(*) FROM films").fetchall()[0][0], started
 
 
 RUNS = {"pandas-gensim": pandas_gensim, "pandas": pandas_alone, "polars": polars_alone, "duckdb": duckdb_alone}
