@@ -215,7 +215,8 @@ fn try_once(
     if start == 0 {
         file.set_len(0)?;
         let etag = header("etag");
-        let validator = if etag.is_empty() || etag.starts_with("W/") { header("last-modified") } else { etag };
+        let validator =
+            if etag.is_empty() || etag.starts_with("W/") { header("last-modified") } else { etag };
         *state = Part { url: url.clone(), validator };
         write_bytes(&beside(part, ".json"), &serde_json::to_vec(state)?)?;
     }

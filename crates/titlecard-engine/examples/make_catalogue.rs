@@ -14,17 +14,51 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 const N_WORDS: usize = 60_000;
 const GENRES: [&str; 18] = [
-    "Drama", "Comedy", "Documentary", "Romance", "Thriller", "Action", "Horror", "Crime", "Family", "Animation",
-    "Music", "Adventure", "Fantasy", "Science Fiction", "Mystery", "History", "War", "Western",
+    "Drama",
+    "Comedy",
+    "Documentary",
+    "Romance",
+    "Thriller",
+    "Action",
+    "Horror",
+    "Crime",
+    "Family",
+    "Animation",
+    "Music",
+    "Adventure",
+    "Fantasy",
+    "Science Fiction",
+    "Mystery",
+    "History",
+    "War",
+    "Western",
 ];
 /// Overviews of real catalogues begin, join and end in few ways.
 const STARTS: [&str; 8] = [
-    "A young %", "In a small %,", "When the % disappears,", "After years of %,", "Two % meet and", "The story of a %",
-    "An old % returns to the % and", "Set in the % of %,",
+    "A young %",
+    "In a small %,",
+    "When the % disappears,",
+    "After years of %,",
+    "Two % meet and",
+    "The story of a %",
+    "An old % returns to the % and",
+    "Set in the % of %,",
 ];
-const MIDDLES: [&str; 6] =
-    ["must find the %", "falls in love with a %", "is haunted by %", "tries to save the %", "loses a %", "learns that % is %"];
-const ENDS: [&str; 5] = ["before it is too late.", "and nothing is the same.", "with the help of a %.", "in the end.", "as the % begins."];
+const MIDDLES: [&str; 6] = [
+    "must find the %",
+    "falls in love with a %",
+    "is haunted by %",
+    "tries to save the %",
+    "loses a %",
+    "learns that % is %",
+];
+const ENDS: [&str; 5] = [
+    "before it is too late.",
+    "and nothing is the same.",
+    "with the help of a %.",
+    "in the end.",
+    "as the % begins.",
+];
 
 /// Made-up words, the most frequent first.
 struct Words {
@@ -34,8 +68,10 @@ struct Words {
 
 impl Words {
     fn new(seed: u64) -> Self {
-        const BEGINS: [&str; 20] =
-            ["b", "br", "c", "d", "f", "g", "gr", "h", "k", "l", "m", "n", "p", "r", "s", "st", "t", "tr", "v", "w"];
+        const BEGINS: [&str; 20] = [
+            "b", "br", "c", "d", "f", "g", "gr", "h", "k", "l", "m", "n", "p", "r", "s", "st", "t", "tr",
+            "v", "w",
+        ];
         const VOWELS: [&str; 8] = ["a", "e", "i", "o", "u", "ai", "ea", "o"];
         const STOPS: [&str; 8] = ["n", "r", "s", "l", "t", "", "ck", "m"];
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
@@ -108,7 +144,8 @@ fn main() -> io::Result<()> {
         std::process::exit(2);
     };
     let seed = arguments.next().and_then(|seed| seed.parse().ok()).unwrap_or(7);
-    let out: Box<dyn Write> = if path == "-" { Box::new(io::stdout().lock()) } else { Box::new(File::create(path)?) };
+    let out: Box<dyn Write> =
+        if path == "-" { Box::new(io::stdout().lock()) } else { Box::new(File::create(path)?) };
     let mut out = BufWriter::with_capacity(1 << 20, out);
     let mut words = Words::new(seed);
     let stock: Vec<String> = (0..200)
@@ -119,7 +156,8 @@ fn main() -> io::Result<()> {
         })
         .collect();
     writeln!(out, "id,title,year,genres,keywords,overview,cast,director,vote_count,tags")?;
-    let [mut title, mut genres, mut keywords, mut overview, mut cast, mut director] = [const { String::new() }; 6];
+    let [mut title, mut genres, mut keywords, mut overview, mut cast, mut director] =
+        [const { String::new() }; 6];
     for id in 1..=n_rows {
         for text in [&mut title, &mut genres, &mut keywords, &mut overview, &mut cast, &mut director] {
             text.clear();
@@ -160,7 +198,10 @@ fn main() -> io::Result<()> {
         let age: f64 = words.random.random();
         let year = 2024 - (age * age * 125.0) as u32;
         let votes = words.rank(30_000);
-        write!(out, "{id},{title},{year},{genres},{keywords},\"{overview}\",{cast},{director},{votes},\"{overview}")?;
+        write!(
+            out,
+            "{id},{title},{year},{genres},{keywords},\"{overview}\",{cast},{director},{votes},\"{overview}"
+        )?;
         for list in [&genres, &keywords, &cast, &director] {
             for item in list.split('|').filter(|item| !item.is_empty()) {
                 write!(out, " {item}")?;

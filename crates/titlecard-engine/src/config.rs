@@ -180,7 +180,8 @@ impl CatalogueConfig {
         }
         let sources = self.sources();
         if !sources.is_empty() && !sources.iter().any(|source| source.kind == SourceKind::Films) {
-            return Err("no `[[catalogue.source]]` has `kind = \"films\"`, and there is no `catalogue.path`".to_owned());
+            return Err("no `[[catalogue.source]]` has `kind = \"films\"`, and there is no `catalogue.path`"
+                .to_owned());
         }
         Ok(())
     }

@@ -30,8 +30,8 @@ use wordvec::train::{Corpus, Phrases, SentenceSource, train, train_subwords};
 
 use crate::artifact::{ArtifactError, read_bytes, write_atomically, write_bytes};
 use crate::catalogue::{
-    Catalogue, CatalogueError, CleaningReport, Film, FilmWriter, Joined, ReadOptions, Sources, Split, load_prepared,
-    read_films, split_of,
+    Catalogue, CatalogueError, CleaningReport, Film, FilmWriter, Joined, ReadOptions, Sources, Split,
+    load_prepared, read_films, split_of,
 };
 use crate::config::{Config, ConfigError};
 use crate::embedding::{Embedder, EmbeddingError};

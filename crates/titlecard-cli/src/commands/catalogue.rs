@@ -11,8 +11,10 @@ use crate::session::{Session, SessionArguments};
 #[derive(clap::Subcommand)]
 pub(crate) enum Arguments {
     /// Write it as a Parquet file, lists as lists
-    #[command(after_help = "Examples:\n  titlecard catalogue export films.parquet\n  titlecard -C mine catalogue export \
-                            /tmp/films.parquet")]
+    #[command(
+        after_help = "Examples:\n  titlecard catalogue export films.parquet\n  titlecard -C mine catalogue export \
+                            /tmp/films.parquet"
+    )]
     Export(Export),
 }
 
@@ -26,9 +28,8 @@ pub(crate) struct Export {
 pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::Result<Outcome> {
     let session = Session::open(session, ".", &[])?;
     let Arguments::Export(export) = arguments;
-    let n_films = session.with_progress(|progress| {
-        export_parquet(&session.workspace.films(), &export.file, progress)
-    })?;
+    let n_films = session
+        .with_progress(|progress| export_parquet(&session.workspace.films(), &export.file, progress))?;
     session.say(&format!("wrote {n_films} films to `{}`", export.file.display()));
     Ok(Outcome::Done)
 }

@@ -13,12 +13,14 @@ use crate::{Outcome, output};
 /// Fetches a file into `data/raw`: a data set of Kaggle by its name here, or any address. A run that was cut off or
 /// stopped goes on where it was.
 #[derive(clap::Args)]
-#[command(after_help = "Names:\n  tmdb-clean   bharatkumar0925/tmdb-movies-clean-dataset, a catalogue; read it packed: \
+#[command(
+    after_help = "Names:\n  tmdb-clean   bharatkumar0925/tmdb-movies-clean-dataset, a catalogue; read it packed: \
                         titlecard prepare data/raw/tmdb-clean.zip\n  googlenews   \
                         leadbest/googlenewsvectorsnegative300, word vectors, unpacked to data/raw\n\nWho asks Kaggle: \
                         KAGGLE_API_TOKEN, else KAGGLE_USERNAME and KAGGLE_KEY, else kaggle.json in\nKAGGLE_CONFIG_DIR \
                         or ~/.kaggle.\n\nExamples:\n  titlecard fetch tmdb-clean\n  titlecard fetch \
-                        https://example.org/films.csv.zst --sha256 9f86d081…")]
+                        https://example.org/films.csv.zst --sha256 9f86d081…"
+)]
 pub(crate) struct Arguments {
     /// `tmdb-clean`, `googlenews`, a data set of Kaggle as `kaggle:OWNER/NAME`, or an address
     what: String,
@@ -38,7 +40,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     patience: u64,
     /// Where Kaggle is
-    #[arg(long, env = "KAGGLE_API_ENDPOINT", value_name = "URL", default_value = "https://www.kaggle.com", hide = true)]
+    #[arg(
+        long,
+        env = "KAGGLE_API_ENDPOINT",
+        value_name = "URL",
+        default_value = "https://www.kaggle.com",
+        hide = true
+    )]
     endpoint: String,
     /// What was fetched as JSON on stdout
     #[arg(long)]
@@ -82,9 +90,9 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
         );
     };
     let sha256 = arguments.sha256.as_ref().map(|sha256| sha256.trim().to_lowercase());
-    if let Some(sha256) = sha256.as_ref().filter(|sha256| {
-        sha256.len() != 64 || !sha256.chars().all(|c| c.is_ascii_hexdigit())
-    }) {
+    if let Some(sha256) =
+        sha256.as_ref().filter(|sha256| sha256.len() != 64 || !sha256.chars().all(|c| c.is_ascii_hexdigit()))
+    {
         bail!("`--sha256 {sha256}` is no SHA-256; it has 64 digits 0 to 9 and a to f");
     }
     let target = arguments.output.clone().unwrap_or_else(|| raw.join(name));

@@ -87,9 +87,13 @@ fn with_ranges(etag: &'static str, cut: usize, n_cuts: usize) -> Server {
     Server::start(move |number, request, stream| {
         let whole = body();
         let start = request.header("range").strip_prefix("bytes=").and_then(|range| range.strip_suffix('-'));
-        let start = start.filter(|_| request.header("if-range") == etag).map_or(0, |start| start.parse().unwrap());
+        let start =
+            start.filter(|_| request.header("if-range") == etag).map_or(0, |start| start.parse().unwrap());
         let (status, range) = if start > 0 {
-            ("206 Partial Content", format!("Content-Range: bytes {start}-{}/{}\r\n", whole.len() - 1, whole.len()))
+            (
+                "206 Partial Content",
+                format!("Content-Range: bytes {start}-{}/{}\r\n", whole.len() - 1, whole.len()),
+            )
         } else {
             ("200 OK", String::new())
         };
@@ -118,8 +122,7 @@ fn a_file_that_is_cut_off_is_gone_on_with() {
     let run = fetch(folder.path(), &[&url, "--sha256", &sha256(&body())], &[]).expect(0);
     assert!(run.stderr.contains("800000 bytes"), "{}", run.stderr);
     assert_eq!(fs::read(folder.path().join("data/raw/films.csv")).unwrap(), body());
-    let ranges: Vec<String> =
-        server.asked().iter().map(|asked| asked.header("range").to_owned()).collect();
+    let ranges: Vec<String> = server.asked().iter().map(|asked| asked.header("range").to_owned()).collect();
     assert_eq!(ranges, ["", "bytes=300000-", "bytes=600000-"]);
     let left = fs::read_dir(folder.path().join("data/raw")).unwrap().count();
     assert_eq!(left, 1, "no part stays");
@@ -242,7 +245,8 @@ fn a_busy_server_is_asked_again_when_it_says() {
 fn a_wrong_checksum_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let server = with_ranges("\"x\"", 0, 0);
-    let run = fetch(folder.path(), &[&format!("{}/a", server.url), "--sha256", &sha256(b"other")], &[]).expect(2);
+    let run =
+        fetch(folder.path(), &[&format!("{}/a", server.url), "--sha256", &sha256(b"other")], &[]).expect(2);
     assert!(run.stderr.contains(&format!("has the checksum {}", sha256(&body()))), "{}", run.stderr);
     assert_eq!(fs::read_dir(folder.path().join("data/raw")).unwrap().count(), 0);
 }

@@ -196,8 +196,11 @@ pub(super) fn directors_of_crew(value: &Value) -> Vec<String> {
     };
     let people = list.as_array().map(Vec::as_slice).unwrap_or_default();
     let is_director = |person: &&Value| person.get("job").and_then(Value::as_str) == Some("Director");
-    let names: Vec<String> =
-        people.iter().filter(is_director).filter_map(|person| person.get("name").and_then(text_of_value)).collect();
+    let names: Vec<String> = people
+        .iter()
+        .filter(is_director)
+        .filter_map(|person| person.get("name").and_then(text_of_value))
+        .collect();
     clean_items(names.iter().map(String::as_str))
 }
 

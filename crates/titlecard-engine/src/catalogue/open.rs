@@ -129,7 +129,8 @@ fn open_member(
     let mut archive =
         ZipArchive::new(BufReader::new(file.try_clone().map_err(|error| refuse(error.to_string()))?))
             .map_err(damaged)?;
-    let names: Vec<String> = archive.file_names().filter_map(|name| name.ok().map(std::borrow::Cow::into_owned)).collect();
+    let names: Vec<String> =
+        archive.file_names().filter_map(|name| name.ok().map(std::borrow::Cow::into_owned)).collect();
     let is_table = |name: &&String| {
         let name = name.to_lowercase();
         TABLES.iter().any(|ending| name.ends_with(ending)) && !name.starts_with("__macosx/")
@@ -168,7 +169,8 @@ fn open_member(
     drop(archive);
     let mut file = file;
     file.seek(SeekFrom::Start(start)).map_err(|error| refuse(error.to_string()))?;
-    let raw = BufReader::with_capacity(BUFFER, Counting { reader: file, n_read: Arc::clone(n_read) }.take(packed));
+    let raw =
+        BufReader::with_capacity(BUFFER, Counting { reader: file, n_read: Arc::clone(n_read) }.take(packed));
     let unpacked: Box<dyn Read + Send> = match method {
         CompressionMethod::Stored => Box::new(raw),
         CompressionMethod::Deflated => Box::new(flate2::bufread::DeflateDecoder::new(raw)),
@@ -176,7 +178,9 @@ fn open_member(
             Box::new(zstd::Decoder::with_buffer(raw).map_err(|error| refuse(error.to_string()))?)
         }
         other => {
-            return Err(refuse(format!("`{wanted}` is packed by `{other}`, expected deflate; unpack it by hand")));
+            return Err(refuse(format!(
+                "`{wanted}` is packed by `{other}`, expected deflate; unpack it by hand"
+            )));
         }
     };
     let limited = Limited { reader: unpacked, left: max_unpacked, limit: max_unpacked };
@@ -212,7 +216,8 @@ pub fn unpack(
         let target = folder.join(path.file_stem().unwrap_or_default());
         file.rewind().map_err(fail)?;
         let counting = Counting { reader: file, n_read: Arc::clone(&n_read) };
-        let mut reader = decompress(BufReader::with_capacity(BUFFER, counting), max_unpacked).map_err(fail)?;
+        let mut reader =
+            decompress(BufReader::with_capacity(BUFFER, counting), max_unpacked).map_err(fail)?;
         write_unpacked(&mut reader, &name, &target, &mut left, 0, report)?;
         return Ok(vec![target]);
     }
@@ -220,8 +225,9 @@ pub fn unpack(
         .map_err(|error| refuse(format!("it is a damaged `.zip` ({error})")))?;
     let (mut members, mut total) = (Vec::new(), 0_u64);
     for number in 0..archive.len() {
-        let entry =
-            archive.by_index_raw(number).map_err(|error| refuse(format!("it is a damaged `.zip` ({error})")))?;
+        let entry = archive
+            .by_index_raw(number)
+            .map_err(|error| refuse(format!("it is a damaged `.zip` ({error})")))?;
         let member = entry.name().map_err(|error| refuse(error.to_string()))?.into_owned();
         if entry.is_dir() {
             continue;
@@ -233,13 +239,22 @@ pub fn unpack(
         members.push((member, folder.join(inside)));
     }
     if total > max_unpacked {
-        return Err(refuse(format!("it unpacks to {total} bytes, more than {max_unpacked}; allow more if that is meant")));
+        return Err(refuse(format!(
+            "it unpacks to {total} bytes, more than {max_unpacked}; allow more if that is meant"
+        )));
     }
     let mut paths = Vec::new();
     for (member, target) in members {
         let file = File::open(path).map_err(fail)?;
         let reader = open_member(file, &name, &member, left, &n_read)?;
-        write_unpacked(&mut BufReader::with_capacity(BUFFER, reader), &name, &target, &mut left, total, report)?;
+        write_unpacked(
+            &mut BufReader::with_capacity(BUFFER, reader),
+            &name,
+            &target,
+            &mut left,
+            total,
+            report,
+        )?;
         paths.push(target);
     }
     Ok(paths)
@@ -258,9 +273,8 @@ fn write_unpacked(
     let mut done = 0;
     write_atomically(target, |out: &mut dyn Write| {
         loop {
-            let bytes = reader
-                .fill_buf()
-                .map_err(|source| CatalogueError::Io { name: name.to_owned(), source })?;
+            let bytes =
+                reader.fill_buf().map_err(|source| CatalogueError::Io { name: name.to_owned(), source })?;
             if bytes.is_empty() {
                 return Ok(());
             }
@@ -341,7 +355,9 @@ impl<R: Read> Read for Checked<R> {
         let n = self.reader.read(buffer)?;
         self.hash.update(&buffer[..n]);
         self.n_read += n as u64;
-        if n == 0 && !buffer.is_empty() && (self.n_read != self.size || self.hash.clone().finalize() != self.crc32)
+        if n == 0
+            && !buffer.is_empty()
+            && (self.n_read != self.size || self.hash.clone().finalize() != self.crc32)
         {
             return Err(io::Error::other("the archive is damaged: a checksum or a length does not fit"));
         }

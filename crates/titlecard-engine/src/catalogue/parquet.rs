@@ -11,8 +11,8 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::record::reader::RowIter;
 use parquet::record::Field;
+use parquet::record::reader::RowIter;
 use parquet::schema::parser::parse_message_type;
 use serde_json::{Map, Value};
 
@@ -36,8 +36,7 @@ impl Rows {
         let damaged = |error: &ParquetError| damaged(name, error);
         let reader = SerializedFileReader::new(file).map_err(|error| damaged(&error))?;
         let metadata = reader.metadata().file_metadata();
-        let columns =
-            metadata.schema().get_fields().iter().map(|field| field.name().to_owned()).collect();
+        let columns = metadata.schema().get_fields().iter().map(|field| field.name().to_owned()).collect();
         let n_rows = metadata.num_rows().max(0) as u64;
         Ok(Self { rows: reader.into_iter(), columns, n_rows })
     }
@@ -53,7 +52,9 @@ impl Rows {
 fn damaged(name: &str, error: &ParquetError) -> CatalogueError {
     CatalogueError::Packed {
         name: name.to_owned(),
-        what: format!("it is a Parquet file that cannot be read ({error}); write it anew, packed by snappy or zstd"),
+        what: format!(
+            "it is a Parquet file that cannot be read ({error}); write it anew, packed by snappy or zstd"
+        ),
     }
 }
 
@@ -93,8 +94,7 @@ fn number(value: f64) -> Value {
 fn date(days: i64) -> String {
     let from_march_0 = days + 719_468;
     let (era, day_of_era) = (from_march_0.div_euclid(146_097), from_march_0.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * from_march + 2) / 5 + 1;

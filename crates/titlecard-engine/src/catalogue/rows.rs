@@ -45,9 +45,8 @@ pub(super) fn for_each_row(
     let name = path.display().to_string();
     let n_read = Arc::new(AtomicU64::new(0));
     let opened = open(path, member, max_unpacked, &n_read)?;
-    let total = std::fs::metadata(path)
-        .map_err(|source| CatalogueError::Io { name: name.clone(), source })?
-        .len();
+    let total =
+        std::fs::metadata(path).map_err(|source| CatalogueError::Io { name: name.clone(), source })?.len();
     let mut counts = Counts::default();
     let mut count = |counts: &mut Counts| {
         counts.rows_read += 1;
@@ -161,7 +160,8 @@ pub(super) fn locate<'f>(
                 return Err((field.to_owned(), column.clone()));
             }
             found.insert(field, plain(column));
-        } else if let Some(alias) = aliases.iter().find(|alias| columns.iter().any(|column| column == *alias)) {
+        } else if let Some(alias) = aliases.iter().find(|alias| columns.iter().any(|column| column == *alias))
+        {
             found.insert(field, (*alias).to_owned());
         }
     }

@@ -194,8 +194,19 @@ const IDS: [&str; 4] = ["id", "tmdb_id", "imdb_id", "wikipedia_id"];
 fn fields_of(kind: SourceKind) -> &'static [&'static str] {
     match kind {
         SourceKind::Films => &[
-            "original_title", "year", "genres", "keywords", "overview", "cast", "directors", "crew", "countries",
-            "languages", "plot", "votes", "tags",
+            "original_title",
+            "year",
+            "genres",
+            "keywords",
+            "overview",
+            "cast",
+            "directors",
+            "crew",
+            "countries",
+            "languages",
+            "plot",
+            "votes",
+            "tags",
         ],
         SourceKind::Plots => &["plot"],
         SourceKind::Keywords => &["keywords", "genres"],
@@ -273,7 +284,11 @@ impl Sources {
         }
         let reports = configs
             .iter()
-            .map(|config| SourceReport { source: config.path.clone(), kind: config.kind, ..SourceReport::default() })
+            .map(|config| SourceReport {
+                source: config.path.clone(),
+                kind: config.kind,
+                ..SourceReport::default()
+            })
             .collect();
         let first = configs.iter().position(|config| config.kind == SourceKind::Films);
         let home = first.map(|first| configs[first].id).unwrap_or_default();
@@ -322,8 +337,14 @@ impl Sources {
                 suspicions.adult(&title);
             }
         };
-        let counts =
-            for_each_row(Path::new(&config.path), &config.member, max_unpacked, &mut on_columns, &mut on_row, on_bytes)?;
+        let counts = for_each_row(
+            Path::new(&config.path),
+            &config.member,
+            max_unpacked,
+            &mut on_columns,
+            &mut on_row,
+            on_bytes,
+        )?;
         let report = &mut self.reports[source];
         report.rows_read = counts.rows_read;
         report.unusable += counts.broken;
@@ -371,8 +392,9 @@ impl Sources {
         let takes = |field: &&str| fields_of(kind).contains(field);
         let wanted = |field: &'static str| Some(field).filter(takes);
         let get = |field: &'static str| wanted(field).map(&text).unwrap_or_default();
-        let list =
-            |field: &'static str| wanted(field).and_then(value).map(|value| list_of_value(&value)).unwrap_or_default();
+        let list = |field: &'static str| {
+            wanted(field).and_then(value).map(|value| list_of_value(&value)).unwrap_or_default()
+        };
         let mut directors = list("directors");
         if directors.is_empty() && kind != SourceKind::Titles {
             directors = value("crew").map(|value| directors_of_crew(&value)).unwrap_or_default();
@@ -564,10 +586,20 @@ impl Sources {
             };
             let kind = self.configs[source].kind;
             if matches!(kind, SourceKind::Films | SourceKind::Titles) {
-                reports.settle("title", &mut film.title, row.title, |text| text.is_empty(), |a, b| {
-                    title_key(a) == title_key(b)
-                });
-                reports.settle("original_title", &mut film.original_title, row.original_title, |text| text.is_none(), |a, b| a == b);
+                reports.settle(
+                    "title",
+                    &mut film.title,
+                    row.title,
+                    |text| text.is_empty(),
+                    |a, b| title_key(a) == title_key(b),
+                );
+                reports.settle(
+                    "original_title",
+                    &mut film.original_title,
+                    row.original_title,
+                    |text| text.is_none(),
+                    |a, b| a == b,
+                );
                 reports.settle("year", &mut film.year, row.year, |year| year.is_none(), |a, b| a == b);
             } else if film.year.is_none() {
                 film.year = row.year;
@@ -681,8 +713,7 @@ fn same_items(a: &[String], b: &[String]) -> bool {
 fn other_keys(film: &Film) -> Vec<Key> {
     let Some(ids) = &film.other_ids else { return Vec::new() };
     let imdb = (!ids.imdb.is_empty()).then(|| Key::Other(IdKind::Imdb, ids.imdb.clone()));
-    let wikipedia =
-        (!ids.wikipedia.is_empty()).then(|| Key::Other(IdKind::Wikipedia, ids.wikipedia.clone()));
+    let wikipedia = (!ids.wikipedia.is_empty()).then(|| Key::Other(IdKind::Wikipedia, ids.wikipedia.clone()));
     imdb.into_iter().chain(wikipedia).collect()
 }
 
@@ -738,7 +769,8 @@ fn check<'f>(
         Err((field, column)) => return Err(wrong(format!("`{field}`: there is no `{column}`"))),
     };
     // In a source of plots the text may be called anything a text is called.
-    if config.kind == SourceKind::Plots && !found.contains_key("plot")
+    if config.kind == SourceKind::Plots
+        && !found.contains_key("plot")
         && let Some(column) = found.get("overview").cloned()
     {
         found.insert("plot", column);

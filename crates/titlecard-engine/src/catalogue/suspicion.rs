@@ -139,7 +139,25 @@ fn mojibake(text: &str) -> Option<usize> {
         let mut chars = text[at..].chars();
         match (chars.next(), chars.next()) {
             // Second bytes of two are 80 to BF; as Latin-1 these are controls and signs, seldom after a capital.
-            (Some('Ã'), Some('\u{80}'..='\u{bf}' | '€' | '‚' | 'ƒ' | '„' | '…' | '†' | '‡' | '‰' | 'Š' | '‹' | 'Œ' | 'Ž' | '™'))
+            (
+                Some('Ã'),
+                Some(
+                    '\u{80}'..='\u{bf}'
+                    | '€'
+                    | '‚'
+                    | 'ƒ'
+                    | '„'
+                    | '…'
+                    | '†'
+                    | '‡'
+                    | '‰'
+                    | 'Š'
+                    | '‹'
+                    | 'Œ'
+                    | 'Ž'
+                    | '™',
+                ),
+            )
             | (Some('Â'), Some('\u{a0}'..='\u{bf}'))
             | (Some('â'), Some('€'))
             | (Some('\u{fffd}'), _) => return Some(at),
@@ -162,7 +180,9 @@ fn html(text: &str) -> Option<usize> {
             let number = rest.strip_prefix('#').and_then(|rest| rest.split_once(';'));
             NAMES.iter().any(|name| rest.starts_with(name))
                 || number.is_some_and(|(digits, _)| {
-                    !digits.is_empty() && digits.len() < 8 && digits.chars().all(|c| c.is_ascii_alphanumeric())
+                    !digits.is_empty()
+                        && digits.len() < 8
+                        && digits.chars().all(|c| c.is_ascii_alphanumeric())
                 })
         } else {
             TAGS.iter().any(|tag| rest.trim_start_matches('/').starts_with(tag))
@@ -184,7 +204,8 @@ mod tests {
         for text in ["AmÃ©lie", "donâ€™t", "5Â°", "bro\u{fffd}ken", "ZoÃ«"] {
             assert!(mojibake(text).is_some(), "{text}");
         }
-        for text in ["Amélie", "São Paulo", "SÃO PAULO", "Âge d'or", "château", "don’t", "ПРИВЕТ", "日本"] {
+        for text in ["Amélie", "São Paulo", "SÃO PAULO", "Âge d'or", "château", "don’t", "ПРИВЕТ", "日本"]
+        {
             assert!(mojibake(text).is_none(), "{text}");
         }
     }

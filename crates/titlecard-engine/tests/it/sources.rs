@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use titlecard_engine::catalogue::{
-    CatalogueError, CleaningReport, Film, ReadOptions, Reason, SourceKind, export_parquet, load_prepared, read_films,
-    unpack,
+    CatalogueError, CleaningReport, Film, ReadOptions, Reason, SourceKind, export_parquet, load_prepared,
+    read_films, unpack,
 };
 use titlecard_engine::config::ConfigBuilder;
 use titlecard_engine::pipeline::{self, Workspace};
@@ -81,7 +81,14 @@ fn sources_are_joined_by_every_id_and_by_title() {
         .collect();
     assert_eq!(
         counts,
-        [(3, 0, 0, 0, 3), (2, 0, 1, 0, 0), (2, 0, 2, 0, 0), (3, 0, 1, 1, 0), (1, 0, 0, 0, 0), (2, 0, 1, 0, 0)]
+        [
+            (3, 0, 0, 0, 3),
+            (2, 0, 1, 0, 0),
+            (2, 0, 2, 0, 0),
+            (3, 0, 1, 1, 0),
+            (1, 0, 0, 0, 0),
+            (2, 0, 1, 0, 0)
+        ]
     );
 }
 
@@ -92,7 +99,8 @@ fn conflicts_are_settled_by_priority_then_order_and_counted() {
         ("a.csv", b"id,title,year,genres,overview\n1,Blade Runner,1983,thriller|DRAMA,Other words.\n7,New,2001,Comedy,A new one.\n"),
         ("b.csv", b"id,title,year,genres,overview\n1,Bladerunner,1984,Crime,More words.\n7,New,2001,Crime,Newer.\n"),
     ];
-    let settings = |a: &str, b: &str| [source("films.csv", ""), source("a.csv", a), source("b.csv", b)].concat();
+    let settings =
+        |a: &str, b: &str| [source("films.csv", ""), source("a.csv", a), source("b.csv", b)].concat();
     let (films, report) = prepare(&files, &settings("", "")).unwrap();
     assert_eq!((films[0].year, films[0].overview.as_str()), (Some(1982), "A hunter of androids."));
     let new = &films[3];
@@ -145,17 +153,26 @@ fn what_looks_wrong_is_said_with_examples() {
         ]
     );
     let text = report.to_string();
-    assert!(text.contains("3 times: same") && text.contains("F (1877)") && text.contains("Am\u{c3}\u{a9}lie"), "{text}");
+    assert!(
+        text.contains("3 times: same") && text.contains("F (1877)") && text.contains("Am\u{c3}\u{a9}lie"),
+        "{text}"
+    );
 }
 
 #[test]
 fn a_source_that_is_not_what_it_is_declared_as_is_refused() {
     let refuse = |bytes: &[u8], more: &str| {
-        prepare(&[("films.csv", FILMS), ("x.csv", bytes)], &[source("films.csv", ""), source("x.csv", more)].concat())
-            .unwrap_err()
+        prepare(
+            &[("films.csv", FILMS), ("x.csv", bytes)],
+            &[source("films.csv", ""), source("x.csv", more)].concat(),
+        )
+        .unwrap_err()
     };
     let message = refuse(b"id,genre\n1,a\n", "kind = \"votes\"");
-    assert!(message.contains("a source of votes, but no column of it says anything of votes (found: id, genre)"), "{message}");
+    assert!(
+        message.contains("a source of votes, but no column of it says anything of votes (found: id, genre)"),
+        "{message}"
+    );
     let message = refuse(b"votes,x\n1,a\n", "kind = \"votes\"");
     assert!(message.contains("which film a row is about"), "{message}");
     let message = refuse(b"id,n\n1,5\n", "kind = \"votes\"\n[catalogue.source.columns]\nvotes = \"m\"");
@@ -213,7 +230,10 @@ fn every_package_gives_the_same_films() {
     zip_of(&two, &[("a.csv", FILMS), ("b.csv", b"id,title,tags\n1,B,c\n")], Deflated);
     let message = |options: &ReadOptions| read(&two, options).unwrap_err().to_string();
     let ambiguous = message(&ReadOptions::default());
-    assert!(ambiguous.contains("2 files that may be meant (`a.csv`, `b.csv`); name one as `member`"), "{ambiguous}");
+    assert!(
+        ambiguous.contains("2 files that may be meant (`a.csv`, `b.csv`); name one as `member`"),
+        "{ambiguous}"
+    );
     let member = |name: &str| ReadOptions { member: name.to_owned(), ..ReadOptions::default() };
     assert_eq!(read(&two, &member("b.csv")).unwrap().0[0].title, "B");
     assert!(message(&member("c.csv")).contains("no member `c.csv` (found: `a.csv`, `b.csv`)"));
@@ -339,8 +359,15 @@ fn parquet_files_of_other_writers_are_read() {
         let (films, report) = read(&path, &ReadOptions::default()).unwrap();
         assert_eq!(report.rows_read, 3, "{name}");
         let film = &films[0];
-        assert_eq!((film.id.as_str(), film.title.as_str(), film.year), ("603", "The Matrix", Some(1999)), "{name}");
-        assert_eq!((film.genres.as_slice(), film.votes), (&["Action".to_owned(), "Science Fiction".to_owned()][..], Some(20_000)));
+        assert_eq!(
+            (film.id.as_str(), film.title.as_str(), film.year),
+            ("603", "The Matrix", Some(1999)),
+            "{name}"
+        );
+        assert_eq!(
+            (film.genres.as_slice(), film.votes),
+            (&["Action".to_owned(), "Science Fiction".to_owned()][..], Some(20_000))
+        );
         assert_eq!((films[1].year, films[1].genres.len(), films[1].votes), (None, 0, None), "{name}");
         assert_eq!(films[2].keywords, ["a, b", "c"], "{name}");
     }
