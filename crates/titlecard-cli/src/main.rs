@@ -4,6 +4,7 @@
 //! 2 error, 130 interrupted; a closed pipe ends the program quietly with 0.
 
 mod commands;
+mod download;
 mod hint;
 mod output;
 mod session;

@@ -16,7 +16,7 @@ use wordvec::train::{
     TrainConfig,
 };
 
-use crate::catalogue::SplitConfig;
+use crate::catalogue::{MAX_UNPACKED, SourceConfig, SourceKind, SplitConfig};
 use crate::graph::GraphConfig;
 use crate::index::lexical::LexicalConfig;
 use crate::rank::FusionWeights;
@@ -124,7 +124,7 @@ impl Default for RunConfig {
 }
 
 /// Reading and cleaning the catalogue.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CatalogueConfig {
     /// File to read; empty for the sample catalogue inside the program.
@@ -139,6 +139,52 @@ pub struct CatalogueConfig {
     pub join: Vec<String>,
     /// Whether films that only a joined file knows are added, if it tells their plot.
     pub join_adds: bool,
+    /// Of a `.zip` at `path`, the file in it; blank for the only table there is.
+    pub member: String,
+    /// Bytes that a packed file may unpack to, in MB.
+    pub max_unpacked_mb: u64,
+    /// Sources of the catalogue, tables `[[catalogue.source]]`; a `path` counts as one before them.
+    pub source: Vec<SourceConfig>,
+}
+
+impl Default for CatalogueConfig {
+    fn default() -> Self {
+        Self {
+            path: String::new(),
+            columns: BTreeMap::new(),
+            limit: 0,
+            keep_adult: false,
+            join: Vec::new(),
+            join_adds: false,
+            member: String::new(),
+            max_unpacked_mb: MAX_UNPACKED >> 20,
+            source: Vec::new(),
+        }
+    }
+}
+
+impl CatalogueConfig {
+    /// All sources, the one at `path` first.
+    pub fn sources(&self) -> Vec<SourceConfig> {
+        let mut sources = self.source.clone();
+        if !self.path.is_empty() && !sources.is_empty() {
+            let (path, member, columns) = (self.path.clone(), self.member.clone(), self.columns.clone());
+            sources.insert(0, SourceConfig { path, member, columns, ..SourceConfig::default() });
+        }
+        sources
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        if self.source.iter().any(|source| source.path.is_empty()) {
+            return Err("a `[[catalogue.source]]` has no `path`".to_owned());
+        }
+        let sources = self.sources();
+        if !sources.is_empty() && !sources.iter().any(|source| source.kind == SourceKind::Films) {
+            return Err("no `[[catalogue.source]]` has `kind = \"films\"`, and there is no `catalogue.path`"
+                .to_owned());
+        }
+        Ok(())
+    }
 }
 
 /// How text is cut into words.
@@ -816,6 +862,7 @@ impl Config {
                 crate::index::vectors::MAX_DIM
             )));
         }
+        self.catalogue.validate().map_err(ConfigError::Invalid)?;
         self.vectors.validate().map_err(ConfigError::Invalid)?;
         self.server.validate().map_err(ConfigError::Invalid)?;
         Ok(())
@@ -918,6 +965,14 @@ mod tests {
     }
 
     #[test]
+    fn sources_are_tables() {
+        let config = file("[[catalogue.source]]\npath = \"a.csv\"\n[[catalogue.source]]\npath = \"b.zip\"\nkind = \"votes\"\nid = \"imdb\"\npriority = 2\n[catalogue.source.columns]\nvotes = \"n\"").unwrap();
+        let [films, votes] = &config.catalogue.source[..] else { panic!("{config:?}") };
+        assert_eq!((films.path.as_str(), films.kind), ("a.csv", SourceKind::Films));
+        assert_eq!((votes.priority, votes.columns["votes"].as_str()), (2, "n"));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         let message = |text| file(text).unwrap_err().to_string();
         assert!(message("[regresor]\nepochs = 3").contains("did you mean `regressor.epochs`?"));
@@ -942,6 +997,10 @@ mod tests {
         );
         assert!(message("[text]\nmode = \"loud\"").contains("text.mode"));
         assert!(message("[run").contains("is not valid TOML"));
+        assert!(message("[[catalogue.source]]\nkind = \"films\"").contains("has no `path`"));
+        assert!(message("[[catalogue.source]]\npath = \"a\"\nkind = \"plots\"").contains("kind = \"films\""));
+        assert!(message("[[catalogue.source]]\npath = \"a\"\nkind = \"plot\"").contains("catalogue.source"));
+        assert!(message("[[catalogue.source]]\npaht = \"a\"").contains("paht"));
         let missing = ConfigBuilder::default().file(Path::new("/nowhere/titlecard.toml")).unwrap_err();
         assert!(missing.to_string().starts_with("cannot read settings from"));
     }

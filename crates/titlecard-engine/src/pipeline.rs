@@ -30,8 +30,8 @@ use wordvec::train::{Corpus, Phrases, SentenceSource, train, train_subwords};
 
 use crate::artifact::{ArtifactError, read_bytes, write_atomically, write_bytes};
 use crate::catalogue::{
-    Catalogue, CatalogueError, CleaningReport, Film, FilmWriter, Joined, ReadOptions, Split, load_prepared,
-    read_films, split_of,
+    Catalogue, CatalogueError, CleaningReport, Film, FilmWriter, Joined, ReadOptions, Sources, Split,
+    load_prepared, read_films, split_of,
 };
 use crate::config::{Config, ConfigError};
 use crate::embedding::{Embedder, EmbeddingError};
@@ -245,11 +245,14 @@ pub fn prepare(
     config: &Config,
     report: &mut Report<'_>,
 ) -> Result<CleaningReport, PipelineError> {
-    let options = ReadOptions {
+    let mut options = ReadOptions {
         columns: config.catalogue.columns.clone(),
         limit: (config.catalogue.limit > 0).then_some(config.catalogue.limit),
         keep_adult: config.catalogue.keep_adult,
+        member: config.catalogue.member.clone(),
+        max_unpacked: config.catalogue.max_unpacked_mb << 20,
     };
+    let mut path = config.catalogue.path.clone();
     let target = workspace.films();
     let mut writer = FilmWriter::create(&target)?;
     let mut joined = Joined::default();
@@ -257,24 +260,37 @@ pub fn prepare(
         tell(report, "reading files to join", 0, 0, path)?;
         joined.read(Path::new(path))?;
     }
+    let declared = config.catalogue.sources();
+    let mut sources =
+        Sources::read(&declared, options.max_unpacked, options.keep_adult, &mut |note, done, total| {
+            report(&Progress { step: "reading sources", done, total, note })
+        })?;
+    if let Some(first) = sources.first() {
+        path.clone_from(&first.path);
+        options.member.clone_from(&first.member);
+        options.columns.clone_from(&first.columns);
+    }
     let mut read = |on_film: &mut dyn FnMut(Film) -> ControlFlow<()>, step: &'static str| {
         let mut on_bytes = |done: u64, total: u64| report(&Progress { step, done, total, note: "" });
-        if config.catalogue.path.is_empty() {
+        if path.is_empty() {
             sample::read_films(&options, on_film)
         } else {
-            read_films(Path::new(&config.catalogue.path), &options, on_film, &mut on_bytes)
+            read_films(Path::new(&path), &options, on_film, &mut on_bytes)
         }
     };
-    if joined.looks_at_titles() {
+    if joined.looks_at_titles() || sources.looks_at_titles() {
         let mut on_film = |film: Film| {
             joined.look(&film);
+            sources.look(&film);
             ControlFlow::Continue(())
         };
         read(&mut on_film, "looking up titles to join")?;
         joined.find_by_title();
+        sources.find_by_title();
     }
     let mut failure = None;
     let mut on_film = |mut film: Film| match writer.write({
+        sources.fill(&mut film);
         joined.fill(&mut film);
         &film
     }) {
@@ -288,11 +304,16 @@ pub fn prepare(
     if let Some(error) = failure {
         return Err(error.into());
     }
+    for mut film in sources.remaining() {
+        joined.fill(&mut film);
+        writer.write(&film)?;
+    }
     if config.catalogue.join_adds {
         for film in joined.remaining() {
             writer.write(&film)?;
         }
     }
+    cleaning.sources = sources.reports(cleaning.rows_read, cleaning.kept);
     writer.finish()?;
     cleaning.joined = joined.reports().to_vec();
     let json = serde_json::to_vec_pretty(&cleaning)

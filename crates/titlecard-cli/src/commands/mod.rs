@@ -1,9 +1,11 @@
 //! The subcommands, in the order of the pipeline.
 
+mod catalogue;
 mod completions;
 mod config;
 mod demo;
 mod eval;
+mod fetch;
 mod find;
 mod graph;
 mod index;
@@ -25,8 +27,13 @@ use crate::session::SessionArguments;
 pub(crate) enum Command {
     /// Show the whole path on the films inside this program, in under a minute
     Demo(demo::Arguments),
+    /// Fetch a public catalogue, word vectors, or any file
+    Fetch(fetch::Arguments),
     /// Read and clean a catalogue
     Prepare(prepare::Arguments),
+    /// Write the prepared catalogue for other programs
+    #[command(subcommand)]
+    Catalogue(catalogue::Arguments),
     /// Train word vectors, the text encoder, the title regressor, weights, the rules that rank, or a
     /// language model
     #[command(subcommand)]
@@ -67,6 +74,8 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command, session: &SessionArguments) -> anyhow::Result<Outcome> {
     match command {
         Command::Demo(arguments) => demo::run(&arguments, session),
+        Command::Fetch(arguments) => fetch::run(&arguments, session),
+        Command::Catalogue(arguments) => catalogue::run(&arguments, session),
         Command::Prepare(arguments) => prepare::run(&arguments, session),
         Command::Train(arguments) => train::run(arguments, session),
         Command::Vectors(arguments) => vectors::run(arguments, session),

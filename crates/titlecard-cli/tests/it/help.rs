@@ -8,7 +8,10 @@ fn help_pages_are_these() {
     for page in [
         "",
         "demo",
+        "fetch",
         "prepare",
+        "catalogue",
+        "catalogue export",
         "train",
         "train word2vec",
         "train regressor",

@@ -5,6 +5,7 @@
 
 mod demo;
 mod faults;
+mod fetch;
 mod graph;
 mod help;
 mod interrupt;

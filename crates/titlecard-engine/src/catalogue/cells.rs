@@ -84,36 +84,124 @@ fn clean_items<'a>(items: impl Iterator<Item = &'a str>) -> Vec<String> {
 
 /// Reads a list written by Python's `repr`: `['a', "b's"]` or `[{'id': 1, 'name': 'a'}]`.
 fn parse_python_list(cell: &str) -> Option<Vec<String>> {
-    let inside = cell.strip_prefix('[')?.strip_suffix(']')?;
-    let mut texts: Vec<(String, bool)> = Vec::new();
-    let mut rest = inside.char_indices().peekable();
-    let is_objects = inside.trim_start().starts_with('{');
-    while let Some((_, quote)) = rest.next() {
-        if quote != '\'' && quote != '"' {
-            continue;
+    parse_python(cell).map(|value| list_of_value(&value))
+}
+
+/// Reads what Python's `repr` writes of lists, tuples, dictionaries, texts, numbers, `None`, `True`, `False`, `nan`.
+pub(super) fn parse_python(cell: &str) -> Option<Value> {
+    let mut rest = cell.trim();
+    let value = python_value(&mut rest, 0)?;
+    rest.trim_start().is_empty().then_some(value)
+}
+
+/// Deeper nesting is no list of a catalogue.
+const DEPTH: usize = 16;
+
+fn python_value(rest: &mut &str, depth: usize) -> Option<Value> {
+    *rest = rest.trim_start();
+    let first = rest.chars().next()?;
+    if depth > DEPTH {
+        return None;
+    }
+    match first {
+        '[' | '(' => {
+            let close = if first == '[' { ']' } else { ')' };
+            let mut items = Vec::new();
+            *rest = &rest[1..];
+            while !python_sign(rest, close) {
+                items.push(python_value(rest, depth + 1)?);
+                if !python_sign(rest, ',') && !rest.starts_with(close) {
+                    return None;
+                }
+            }
+            Some(Value::Array(items))
         }
-        let mut text = String::new();
-        loop {
-            match rest.next()?.1 {
-                '\\' => text.push(match rest.next()?.1 {
-                    'n' => '\n',
-                    't' => '\t',
-                    other => other,
-                }),
-                c if c == quote => break,
-                c => text.push(c),
+        '{' => {
+            let mut fields = serde_json::Map::new();
+            *rest = &rest[1..];
+            while !python_sign(rest, '}') {
+                let key = text_of_value(&python_value(rest, depth + 1)?)?;
+                if !python_sign(rest, ':') {
+                    return None;
+                }
+                fields.insert(key, python_value(rest, depth + 1)?);
+                if !python_sign(rest, ',') && !rest.starts_with('}') {
+                    return None;
+                }
+            }
+            Some(Value::Object(fields))
+        }
+        '\'' | '"' => python_text(rest, first).map(Value::String),
+        _ => {
+            let end = rest.find([',', ']', '}', ')', ':', ' ']).unwrap_or(rest.len());
+            let (word, behind) = rest.split_at(end);
+            *rest = behind;
+            match word {
+                "None" | "nan" | "null" => Some(Value::Null),
+                "True" | "true" => Some(Value::Bool(true)),
+                "False" | "false" => Some(Value::Bool(false)),
+                number => number.parse().ok().map(Value::Number),
             }
         }
-        while rest.next_if(|(_, c)| c.is_whitespace()).is_some() {}
-        let is_key = rest.peek().is_some_and(|(_, c)| *c == ':');
-        texts.push((text, is_key));
     }
-    if !is_objects {
-        return Some(clean_items(texts.iter().map(|(text, _)| text.as_str())));
+}
+
+/// Takes `sign`, with white space before and behind, if it comes next.
+fn python_sign(rest: &mut &str, sign: char) -> bool {
+    *rest = rest.trim_start();
+    let found = rest.strip_prefix(sign);
+    if let Some(behind) = found {
+        *rest = behind.trim_start();
     }
-    let names =
-        texts.windows(2).filter(|pair| pair[0] == ("name".to_owned(), true)).map(|pair| pair[1].0.as_str());
-    Some(clean_items(names))
+    found.is_some()
+}
+
+fn python_text(rest: &mut &str, quote: char) -> Option<String> {
+    let mut text = String::new();
+    let mut chars = rest[1..].chars();
+    loop {
+        match chars.next()? {
+            '\\' => match chars.next()? {
+                'n' => text.push('\n'),
+                't' => text.push('\t'),
+                'r' => text.push('\r'),
+                mark @ ('x' | 'u' | 'U') => {
+                    let n_digits = match mark {
+                        'x' => 2,
+                        'u' => 4,
+                        _ => 8,
+                    };
+                    let digits: String = chars.by_ref().take(n_digits).collect();
+                    text.push(char::from_u32(u32::from_str_radix(&digits, 16).ok()?)?);
+                }
+                other => text.push(other),
+            },
+            c if c == quote => break,
+            c => text.push(c),
+        }
+    }
+    *rest = chars.as_str();
+    Some(text)
+}
+
+/// Names of those in a list of a film's crew whose job is to direct; also in JSON.
+pub(super) fn directors_of_crew(value: &Value) -> Vec<String> {
+    let parsed;
+    let list = match value {
+        Value::String(text) => {
+            parsed = serde_json::from_str(text).ok().or_else(|| parse_python(text)).unwrap_or_default();
+            &parsed
+        }
+        other => other,
+    };
+    let people = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_director = |person: &&Value| person.get("job").and_then(Value::as_str) == Some("Director");
+    let names: Vec<String> = people
+        .iter()
+        .filter(is_director)
+        .filter_map(|person| person.get("name").and_then(text_of_value))
+        .collect();
+    clean_items(names.iter().map(String::as_str))
 }
 
 /// First year with a film, and a bound for typing mistakes.
@@ -176,6 +264,12 @@ mod tests {
         assert_eq!(list(r#"[{'name': "it's"}]"#), Some(vec!["it's".to_owned()]));
         assert_eq!(list("[{'name': 'cut off"), None);
         assert_eq!(list("[1, 2"), None);
+        assert_eq!(
+            list(r"[{'id': 1, 'cast': {'a': None}, 'name': 'Zo\xe9'}, {'name': 'b', 'x': (1, -2.5,)}]"),
+            Some(vec!["Zoé".to_owned(), "b".to_owned()])
+        );
+        let crew = "[{'job': 'Editor', 'name': 'a'}, {'job': 'Director', 'name': \"b's\"}]";
+        assert_eq!(directors_of_crew(&Value::String(crew.to_owned())), ["b's"]);
     }
 
     #[test]

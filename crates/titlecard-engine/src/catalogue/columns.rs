@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::CatalogueError;
 
 /// Our fields with the names their columns have in known files, the best one first.
-const FIELDS: [(&str, &[&str]); 14] = [
+const FIELDS: [(&str, &[&str]); 16] = [
     ("id", &["id", "tmdb_id", "movie_id", "film_id"]),
     // The 10,866 shape has the original title only.
     ("title", &["title", "movie_title", "name", "original_title"]),
@@ -21,6 +21,8 @@ const FIELDS: [(&str, &[&str]); 14] = [
     ("votes", &["votes", "vote_count", "num_votes", "numvotes"]),
     ("tags", &["tags"]),
     ("adult", &["adult"]),
+    ("imdb_id", &["imdb_id"]),
+    ("wikipedia_id", &["wikipedia_page_id", "wikipedia_id"]),
 ];
 
 /// Positions of our fields in the columns of a file.

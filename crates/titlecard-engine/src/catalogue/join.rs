@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cells::{Year, list_of_value, parse_votes, parse_year, text_of_value};
-use super::read::{delimiter_of, open_decompressed};
+use super::open::open_decompressed;
+use super::read::delimiter_of;
 use super::{CatalogueError, Film};
 use crate::text::title_key;
 
@@ -50,9 +51,35 @@ pub struct Joined {
 
 /// Ids of rows and of films with one title, with their years.
 #[derive(Debug, Default)]
-struct Namesakes {
-    rows: Vec<(String, i32)>,
-    films: Vec<(String, i32)>,
+pub(super) struct Namesakes {
+    pub(super) rows: Vec<(String, i32)>,
+    pub(super) films: Vec<(String, i32)>,
+}
+
+impl Namesakes {
+    /// Rows with the films they are about: of the same year first, then of the year before or after, and only where one
+    /// row and one film are left to choose from.
+    pub(super) fn pairs(&mut self) -> Vec<(String, String)> {
+        let mut pairs = Vec::new();
+        for years_off in [0, 1] {
+            let near = |a: i32, b: i32| (a - b).abs() <= years_off;
+            let mut found = Vec::new();
+            for (row, row_year) in &self.rows {
+                let mut films = self.films.iter().filter(|(_, year)| near(*year, *row_year));
+                if let (Some((film, year)), None) = (films.next(), films.next())
+                    && self.rows.iter().filter(|(_, other)| near(*other, *year)).count() == 1
+                {
+                    found.push((row.clone(), film.clone()));
+                }
+            }
+            for (row, film) in &found {
+                self.rows.retain(|(id, _)| id != row);
+                self.films.retain(|(id, _)| id != film);
+            }
+            pairs.append(&mut found);
+        }
+        pairs
+    }
 }
 
 #[derive(Debug, Default, Clone)]
@@ -189,27 +216,13 @@ impl Joined {
     /// before or after, and only where one row and one film are left to choose from.
     pub fn find_by_title(&mut self) {
         for mut namesakes in std::mem::take(&mut self.by_title).into_values() {
-            for years_off in [0, 1] {
-                let near = |a: i32, b: i32| (a - b).abs() <= years_off;
-                let mut found = Vec::new();
-                for (row, row_year) in &namesakes.rows {
-                    let mut films = namesakes.films.iter().filter(|(_, year)| near(*year, *row_year));
-                    if let (Some((film, year)), None) = (films.next(), films.next())
-                        && namesakes.rows.iter().filter(|(_, other)| near(*other, *year)).count() == 1
-                    {
-                        found.push((row.clone(), film.clone()));
-                    }
+            for (row, film) in namesakes.pairs() {
+                let rows = self.rows.remove(&row).unwrap_or_default();
+                // A page may stand in a file twice, under two years: it is one film.
+                for rows in rows.chunk_by(|a, b| a.0 == b.0) {
+                    self.reports[rows[0].0].by_title += 1;
                 }
-                for (row, film) in found {
-                    namesakes.rows.retain(|(id, _)| *id != row);
-                    namesakes.films.retain(|(id, _)| *id != film);
-                    let rows = self.rows.remove(&row).unwrap_or_default();
-                    // A page may stand in a file twice, under two years: it is one film.
-                    for rows in rows.chunk_by(|a, b| a.0 == b.0) {
-                        self.reports[rows[0].0].by_title += 1;
-                    }
-                    self.rows.entry(film).or_default().extend(rows);
-                }
+                self.rows.entry(film).or_default().extend(rows);
             }
         }
     }

@@ -7,9 +7,14 @@
 mod cells;
 mod columns;
 mod join;
+mod open;
+mod parquet;
 mod prepared;
 mod read;
 mod report;
+mod rows;
+mod sources;
+mod suspicion;
 
 use std::path::PathBuf;
 
@@ -20,9 +25,13 @@ use crate::artifact::ArtifactError;
 use crate::progress::Interrupted;
 
 pub use join::{JoinReport, Joined, id_of_page};
+pub use open::{MAX_UNPACKED, open_decompressed, unpack};
+pub use parquet::export_parquet;
 pub use prepared::{Catalogue, FilmWriter, load_prepared};
-pub use read::{ReadOptions, open_decompressed, read_films, read_films_from};
+pub use read::{ReadOptions, read_films, read_films_from};
 pub use report::{CleaningReport, Finding, Reason};
+pub use sources::{Conflict, IdKind, SourceConfig, SourceKind, SourceReport, Sources};
+pub use suspicion::Suspicion;
 
 /// Why a catalogue could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +86,29 @@ pub enum CatalogueError {
         column: String,
         /// Our field.
         field: String,
+        /// Columns found.
+        found: String,
+    },
+    /// A packed file cannot be unpacked.
+    #[error("the catalogue `{name}` cannot be read: {what}")]
+    Packed {
+        /// The file.
+        name: String,
+        /// What is wrong, and what to do.
+        what: String,
+    },
+    /// A source of `[[catalogue.source]]` lacks what its kind is about.
+    #[error(
+        "`{name}` is declared as a source of {kind}, but no column of it says {what} (found: {found}); correct `kind`, \
+         or say where it is in `columns`"
+    )]
+    WrongSource {
+        /// The file.
+        name: String,
+        /// The kind declared.
+        kind: SourceKind,
+        /// What is missing.
+        what: String,
         /// Columns found.
         found: String,
     },
@@ -172,6 +204,26 @@ pub struct Film {
     pub votes: Option<u32>,
     /// Everything said of the film in one text.
     pub tags: String,
+    /// What other places call it, while a catalogue is put together; not part of the prepared form.
+    #[serde(skip)]
+    pub other_ids: Option<Box<OtherIds>>,
+}
+
+/// Ids of a film outside its catalogue; blank where not known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OtherIds {
+    /// Number in IMDb, without `tt` and leading zeros.
+    pub imdb: String,
+    /// Page in the English Wikipedia.
+    pub wikipedia: String,
+}
+
+impl OtherIds {
+    /// Ids as cells have them; `None` if both are blank.
+    fn of(imdb: &str, wikipedia: &str) -> Option<Box<Self>> {
+        let ids = Self { imdb: IdKind::Imdb.plain(imdb), wikipedia: IdKind::Wikipedia.plain(wikipedia) };
+        (ids != Self::default()).then(|| Box::new(ids))
+    }
 }
 
 /// Actors that go into tags made here, as in the Kaggle set.

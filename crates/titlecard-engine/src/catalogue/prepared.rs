@@ -109,21 +109,38 @@ impl Catalogue {
 /// # Errors
 /// [`CatalogueError::DamagedPrepared`] naming the line; [`CatalogueError::Artifact`] if it is not there.
 pub fn load_prepared(path: &Path) -> Result<Catalogue, CatalogueError> {
+    let mut catalogue = Catalogue::default();
+    for_each_prepared(path, &mut |film| {
+        let at = catalogue.films.len();
+        if catalogue.position.insert(film.id.clone(), at).is_some() {
+            let what = format!("id `{}` is used twice", film.id);
+            return Err(CatalogueError::DamagedPrepared { path: path.to_owned(), line: at + 1, what });
+        }
+        catalogue.films.push(film);
+        Ok(())
+    })?;
+    Ok(catalogue)
+}
+
+/// Hands on the films of a prepared catalogue one by one.
+///
+/// # Errors
+/// As [`load_prepared`], and those of `on_film`.
+pub(super) fn for_each_prepared(
+    path: &Path,
+    on_film: &mut dyn FnMut(Film) -> Result<(), CatalogueError>,
+) -> Result<(), CatalogueError> {
     let file = fs::File::open(path).map_err(|source| not_found_or_io(path, "titlecard prepare", source))?;
     let damaged =
         |line: usize, what: String| CatalogueError::DamagedPrepared { path: path.to_owned(), line, what };
     let decoder = zstd::Decoder::new(file).map_err(|error| damaged(0, error.to_string()))?;
-    let mut catalogue = Catalogue::default();
     for (at, line) in BufReader::with_capacity(1 << 20, decoder).lines().enumerate() {
         let line = line.map_err(|error| damaged(at + 1, error.to_string()))?;
         let film: Film = serde_json::from_str(&line).map_err(|error| damaged(at + 1, error.to_string()))?;
         if film.title.trim().is_empty() || film.tags.trim().is_empty() {
             return Err(damaged(at + 1, "a film without title or tags".to_owned()));
         }
-        if catalogue.position.insert(film.id.clone(), at).is_some() {
-            return Err(damaged(at + 1, format!("id `{}` is used twice", film.id)));
-        }
-        catalogue.films.push(film);
+        on_film(film)?;
     }
-    Ok(catalogue)
+    Ok(())
 }

@@ -1,9 +1,10 @@
-//! Streaming reader of catalogues: CSV, TSV and JSON lines, plain or compressed.
+//! Streaming reader of catalogues: CSV, TSV, JSON lines and Parquet, plain or packed.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,12 +15,15 @@ use serde_json::Value;
 
 use super::cells::{ListStyle, Year, list_of_value, parse_list, parse_votes, parse_year, text_of_value};
 use super::columns::Columns;
+use super::open::{MAX_UNPACKED, Opened, RecordBytes, decompress, is_end, is_unclosed, open, with_end};
+use super::parquet::Rows;
 use super::report::{CleaningReport, Reason};
-use super::{CatalogueError, Film};
+use super::suspicion::Suspicions;
+use super::{CatalogueError, Film, OtherIds};
 use crate::progress::Interrupted;
 
 /// How to read a catalogue.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ReadOptions {
     /// Our field to the column it is read from, where the header does not tell.
     pub columns: BTreeMap<String, String>,
@@ -27,6 +31,22 @@ pub struct ReadOptions {
     pub limit: Option<usize>,
     /// Keep films marked as adult.
     pub keep_adult: bool,
+    /// Of a `.zip`, the file in it to read; blank for the only table there is.
+    pub member: String,
+    /// Bytes a packed file may unpack to.
+    pub max_unpacked: u64,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            columns: BTreeMap::new(),
+            limit: None,
+            keep_adult: false,
+            member: String::new(),
+            max_unpacked: MAX_UNPACKED,
+        }
+    }
 }
 
 /// Fields that are lists.
@@ -37,39 +57,6 @@ const LOOK_AHEAD: usize = 200;
 const LINES_OF_UNCLOSED_QUOTE: u64 = 100;
 /// Rows between two reports of progress.
 const REPORT_EVERY: u64 = 1024;
-
-/// Opens a file and decompresses it if its first bytes say `.gz` or `.zst`.
-///
-/// # Errors
-/// Those of the operating system.
-pub fn open_decompressed(path: &Path) -> io::Result<Box<dyn BufRead + Send>> {
-    decompress(BufReader::with_capacity(1 << 18, File::open(path)?))
-}
-
-fn decompress(mut reader: impl BufRead + Send + 'static) -> io::Result<Box<dyn BufRead + Send>> {
-    let head = reader.fill_buf()?;
-    Ok(if head.starts_with(&[0x1f, 0x8b]) {
-        Box::new(BufReader::with_capacity(1 << 18, flate2::bufread::MultiGzDecoder::new(reader)))
-    } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        Box::new(BufReader::with_capacity(1 << 18, zstd::Decoder::with_buffer(reader)?))
-    } else {
-        Box::new(reader)
-    })
-}
-
-/// Counts bytes as they are read from disk, for progress.
-struct Counting<R> {
-    reader: R,
-    n_read: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Counting<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.reader.read(buffer)?;
-        self.n_read.fetch_add(n as u64, Ordering::Relaxed);
-        Ok(n)
-    }
-}
 
 /// Reads the catalogue at `path`, calling `on_film` for every film kept, in file order.
 ///
@@ -86,18 +73,15 @@ pub fn read_films(
 ) -> Result<CleaningReport, CatalogueError> {
     let name = path.display().to_string();
     let fail = |source| CatalogueError::Io { name: name.clone(), source };
-    let file = File::open(path).map_err(fail)?;
-    let metadata = file.metadata().map_err(fail)?;
-    if metadata.is_dir() {
-        return Err(fail(io::Error::other("it is a folder, expected a file")));
-    }
     let n_read = Arc::new(AtomicU64::new(0));
-    let counting = Counting { reader: file, n_read: Arc::clone(&n_read) };
-    let reader = decompress(BufReader::with_capacity(1 << 18, counting)).map_err(fail)?;
-    let total = metadata.len();
-    read_any(reader, &name, options, on_film, &mut || {
-        on_bytes(n_read.load(Ordering::Relaxed).min(total), total)
-    })
+    let opened = open(path, &options.member, options.max_unpacked, &n_read)?;
+    let total = std::fs::metadata(path).map_err(fail)?.len();
+    match opened {
+        Opened::Text(reader) => read_any(reader, &name, options, on_film, &mut || {
+            on_bytes(n_read.load(Ordering::Relaxed).min(total), total)
+        }),
+        Opened::Parquet(file) => read_parquet(file, &name, options, on_film, on_bytes),
+    }
 }
 
 /// [`read_films`] for bytes from anywhere; `name` is for messages.
@@ -110,7 +94,7 @@ pub fn read_films_from(
     options: &ReadOptions,
     on_film: &mut dyn FnMut(Film) -> ControlFlow<()>,
 ) -> Result<CleaningReport, CatalogueError> {
-    let reader = decompress(BufReader::new(reader))
+    let reader = decompress(BufReader::new(reader), options.max_unpacked)
         .map_err(|source| CatalogueError::Io { name: name.to_owned(), source })?;
     read_any(reader, name, options, on_film, &mut || ControlFlow::Continue(()))
 }
@@ -133,14 +117,49 @@ fn read_any(
     }
     let is_json = text.starts_with(b"{");
     let (delimiter, lines_behind) = (delimiter_of(text), lines_behind(text));
-    let report = CleaningReport { source: name.to_owned(), ..CleaningReport::default() };
-    let cleaner =
-        Cleaner { name, options, on_film, on_rows, report, ids: HashSet::new(), overviews: HashSet::new() };
-    let report = if is_json {
+    let cleaner = Cleaner::new(name, options, on_film, on_rows);
+    finish(if is_json {
         read_json_lines(reader, cleaner)
     } else {
         read_csv(reader, delimiter, lines_behind, cleaner)
-    }?;
+    }?)
+}
+
+fn read_parquet(
+    file: File,
+    name: &str,
+    options: &ReadOptions,
+    on_film: &mut dyn FnMut(Film) -> ControlFlow<()>,
+    on_rows: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+) -> Result<CleaningReport, CatalogueError> {
+    let mut rows = Rows::open(file, name)?;
+    if rows.n_rows == 0 {
+        return Err(CatalogueError::EmptyFile { name: name.to_owned() });
+    }
+    let (n_rows, mut row) = (rows.n_rows, 0);
+    let columns = Columns::locate(&rows.columns, &options.columns, name)?;
+    let reached = Cell::new(0);
+    let mut on_rows = || on_rows(reached.get(), n_rows);
+    let mut cleaner = Cleaner::new(name, options, on_film, &mut on_rows);
+    columns.shape.clone_into(&mut cleaner.report.shape);
+    cleaner.report.columns = columns.names();
+    cleaner.report.made_ids = columns.position("id").is_none();
+    let keys = rows.columns.clone();
+    while let Some(fields) = rows.next(name)? {
+        row += 1;
+        reached.set(row);
+        cleaner.count()?;
+        if take_object(&fields, &columns, &keys, row, false, &mut cleaner).is_break() {
+            break;
+        }
+    }
+    finish(cleaner)
+}
+
+/// The report, unless nothing was kept.
+fn finish(cleaner: Cleaner<'_>) -> Result<CleaningReport, CatalogueError> {
+    let Cleaner { name, mut report, suspicions, .. } = cleaner;
+    report.suspicious = suspicions.finish(report.rows_read);
     if report.kept == 0 && !report.stopped_at_limit {
         return Err(CatalogueError::NoFilm { name: name.to_owned(), report: Box::new(report) });
     }
@@ -173,6 +192,7 @@ struct Cleaner<'a> {
     /// ids collide in 64 bits is about 3 in a million.
     ids: HashSet<u64>,
     overviews: HashSet<u64>,
+    suspicions: Suspicions,
 }
 
 /// A row with its cells under our names; lists are still as written.
@@ -184,7 +204,25 @@ struct Row {
     is_not_utf8: bool,
 }
 
-impl Cleaner<'_> {
+impl<'a> Cleaner<'a> {
+    fn new(
+        name: &'a str,
+        options: &'a ReadOptions,
+        on_film: &'a mut dyn FnMut(Film) -> ControlFlow<()>,
+        on_rows: &'a mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Self {
+        Self {
+            name,
+            options,
+            on_film,
+            on_rows,
+            report: CleaningReport { source: name.to_owned(), ..CleaningReport::default() },
+            ids: HashSet::new(),
+            overviews: HashSet::new(),
+            suspicions: Suspicions::default(),
+        }
+    }
+
     /// Takes a row; breaks when no more are wanted.
     fn row(&mut self, row: Row, line: u64) -> ControlFlow<()> {
         let Row { mut film, is_adult, year, has_bad_list, is_not_utf8 } = row;
@@ -198,6 +236,9 @@ impl Cleaner<'_> {
         if film.tags.is_empty() && film.overview.is_empty() {
             self.report.note(Reason::MissingText, line);
             return ControlFlow::Continue(());
+        }
+        if is_adult {
+            self.suspicions.adult(&film.title);
         }
         if is_adult && !self.options.keep_adult {
             self.report.note(Reason::Adult, line);
@@ -232,9 +273,12 @@ impl Cleaner<'_> {
         if is_not_utf8 {
             self.report.note(Reason::NotUtf8, line);
         }
-        if !film.overview.is_empty() && !self.overviews.insert(hash(&film.overview)) {
+        let overview = hash(&film.overview);
+        let repeats = !film.overview.is_empty() && !self.overviews.insert(overview);
+        if repeats {
             self.report.note(Reason::RepeatedOverview, line);
         }
+        self.suspicions.look(&film, repeats.then_some(overview));
         self.report.kept += 1;
         (self.on_film)(film)?;
         if self.options.limit.is_some_and(|limit| self.report.kept >= limit as u64) {
@@ -254,20 +298,23 @@ impl Cleaner<'_> {
     }
 }
 
-fn hash(text: &str) -> u64 {
+/// A hash that tells texts apart.
+pub(super) fn hash(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
 }
 
-fn read_csv(
+fn read_csv<'a>(
     reader: Box<dyn BufRead + Send>,
     delimiter: u8,
     lines_behind: u64,
-    mut cleaner: Cleaner<'_>,
-) -> Result<CleaningReport, CatalogueError> {
+    mut cleaner: Cleaner<'a>,
+) -> Result<Cleaner<'a>, CatalogueError> {
     let name = cleaner.name;
     let fail = |error: csv::Error| CatalogueError::Io { name: name.to_owned(), source: error.into() };
+    let bytes = RecordBytes::default();
+    let reader = bytes.bound(with_end(reader));
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(reader);
     let header: Vec<String> = reader
         .byte_headers()
@@ -275,6 +322,10 @@ fn read_csv(
         .iter()
         .map(|cell| String::from_utf8_lossy(cell).trim_start_matches('\u{feff}').to_owned())
         .collect();
+    if reader.byte_headers().is_ok_and(is_unclosed) {
+        let what = "its first line opens a quote that is never closed; close it".to_owned();
+        return Err(CatalogueError::Packed { name: name.to_owned(), what });
+    }
     let columns = Columns::locate(&header, &cleaner.options.columns, name)?;
     columns.shape.clone_into(&mut cleaner.report.shape);
     cleaner.report.columns = columns.names();
@@ -283,7 +334,10 @@ fn read_csv(
     let mut ahead = Vec::new();
     let mut record = ByteRecord::new();
     while ahead.len() < LOOK_AHEAD && reader.read_byte_record(&mut record).map_err(fail)? {
-        ahead.push((record.clone(), lines_of(&record, &reader, lines_behind)));
+        bytes.reset();
+        if !is_end(&record) {
+            ahead.push((record.clone(), lines_of(&record, &reader, lines_behind)));
+        }
     }
     let styles = LISTS.map(|field| {
         let cells = ahead.iter().filter_map(|(record, _)| record.get(columns.position(field)?));
@@ -292,18 +346,22 @@ fn read_csv(
     for (record, lines) in &ahead {
         cleaner.count()?;
         if take_record(record, lines, &columns, styles, header.len(), &mut cleaner).is_break() {
-            return Ok(cleaner.report);
+            return Ok(cleaner);
         }
     }
     drop(ahead);
     while reader.read_byte_record(&mut record).map_err(fail)? {
+        bytes.reset();
+        if is_end(&record) {
+            break;
+        }
         cleaner.count()?;
         let lines = lines_of(&record, &reader, lines_behind);
         if take_record(&record, &lines, &columns, styles, header.len(), &mut cleaner).is_break() {
             break;
         }
     }
-    Ok(cleaner.report)
+    Ok(cleaner)
 }
 
 /// First line of a record, from 1, and where the reader is after it.
@@ -320,6 +378,10 @@ fn take_record(
     cleaner: &mut Cleaner<'_>,
 ) -> ControlFlow<()> {
     let line = lines.start;
+    if is_unclosed(record) {
+        cleaner.report.note(Reason::UnclosedQuote, line);
+        return ControlFlow::Continue(());
+    }
     if record.len() != n_columns {
         let is_unclosed = lines.end.saturating_sub(line) > LINES_OF_UNCLOSED_QUOTE;
         cleaner.report.note(if is_unclosed { Reason::UnclosedQuote } else { Reason::MalformedRow }, line);
@@ -358,25 +420,30 @@ fn take_record(
         plot: String::new(),
         votes: parse_votes(&text("votes")),
         tags: text("tags"),
+        other_ids: None,
     };
     let year = parse_year(&text("year"));
     let is_adult = matches!(text("adult").trim(), "True" | "true" | "TRUE" | "1");
+    let other_ids = OtherIds::of(&text("imdb_id"), &text("wikipedia_id"));
+    let film = Film { other_ids, ..film };
     cleaner.row(Row { film, is_adult, year, has_bad_list, is_not_utf8 }, line)
 }
 
-fn read_json_lines(
+fn read_json_lines<'a>(
     reader: Box<dyn BufRead + Send>,
-    mut cleaner: Cleaner<'_>,
-) -> Result<CleaningReport, CatalogueError> {
+    mut cleaner: Cleaner<'a>,
+) -> Result<Cleaner<'a>, CatalogueError> {
     let name = cleaner.name;
     let fail = |source| CatalogueError::Io { name: name.to_owned(), source };
     let mut columns: Option<(Columns, Vec<String>)> = None;
-    let mut reader = reader;
+    let bound = RecordBytes::default();
+    let mut reader = BufReader::new(bound.bound(reader));
     let mut bytes = Vec::new();
     let mut line = 0;
     loop {
         bytes.clear();
         line += 1;
+        bound.reset();
         if reader.read_until(b'\n', &mut bytes).map_err(fail)? == 0 {
             break;
         }
@@ -414,30 +481,43 @@ fn read_json_lines(
             }
         }
         let Some((columns, _)) = &columns else { continue };
-        let value = |field: &str| columns.position(field).and_then(|at| fields.get(&keys[at]));
-        let text = |field: &str| value(field).and_then(text_of_value).unwrap_or_default();
-        let list = |field: &str| value(field).map(list_of_value).unwrap_or_default();
-        let film = Film {
-            id: text("id"),
-            title: text("title"),
-            original_title: Some(text("original_title")),
-            year: None,
-            genres: list("genres"),
-            keywords: list("keywords"),
-            overview: text("overview"),
-            cast: list("cast"),
-            directors: list("directors"),
-            countries: list("countries"),
-            languages: list("languages"),
-            plot: String::new(),
-            votes: parse_votes(&text("votes")),
-            tags: text("tags"),
-        };
-        let is_adult = value("adult").is_some_and(|value| *value == Value::Bool(true));
-        let row = Row { film, is_adult, year: parse_year(&text("year")), has_bad_list: false, is_not_utf8 };
-        if cleaner.row(row, line).is_break() {
+        if take_object(&fields, columns, &keys, line, is_not_utf8, &mut cleaner).is_break() {
             break;
         }
     }
-    Ok(cleaner.report)
+    Ok(cleaner)
+}
+
+/// Takes a row that came as a JSON object.
+fn take_object(
+    fields: &serde_json::Map<String, Value>,
+    columns: &Columns,
+    keys: &[String],
+    line: u64,
+    is_not_utf8: bool,
+    cleaner: &mut Cleaner<'_>,
+) -> ControlFlow<()> {
+    let value = |field: &str| columns.position(field).and_then(|at| fields.get(&keys[at]));
+    let text = |field: &str| value(field).and_then(text_of_value).unwrap_or_default();
+    let list = |field: &str| value(field).map(list_of_value).unwrap_or_default();
+    let film = Film {
+        id: text("id"),
+        title: text("title"),
+        original_title: Some(text("original_title")),
+        year: None,
+        genres: list("genres"),
+        keywords: list("keywords"),
+        overview: text("overview"),
+        cast: list("cast"),
+        directors: list("directors"),
+        countries: list("countries"),
+        languages: list("languages"),
+        plot: String::new(),
+        votes: parse_votes(&text("votes")),
+        tags: text("tags"),
+        other_ids: OtherIds::of(&text("imdb_id"), &text("wikipedia_id")),
+    };
+    let is_adult = value("adult").is_some_and(|value| *value == Value::Bool(true));
+    let row = Row { film, is_adult, year: parse_year(&text("year")), has_bad_list: false, is_not_utf8 };
+    cleaner.row(row, line)
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::JoinReport;
+use super::{JoinReport, SourceReport, Suspicion};
 
 /// What was found wrong with a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -99,6 +99,12 @@ pub struct CleaningReport {
     /// Files joined to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub joined: Vec<JoinReport>,
+    /// What looks wrong though it can be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspicious: Vec<Suspicion>,
+    /// What every source of `[[catalogue.source]]` came to, in the order they are declared; empty without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceReport>,
 }
 
 impl CleaningReport {
@@ -149,6 +155,10 @@ impl fmt::Display for CleaningReport {
             let (count, words) = (finding.count, reason.words());
             writeln!(f, "  {what}: {count} {words} ({noun} {}{more})", lines.join(", "))?;
         }
+        write_suspicious(f, "  ", &self.suspicious)?;
+        for source in &self.sources {
+            write!(f, "{source}")?;
+        }
         for file in &self.joined {
             writeln!(
                 f,
@@ -158,4 +168,15 @@ impl fmt::Display for CleaningReport {
         }
         Ok(())
     }
+}
+
+/// A line for everything that looks wrong, with its examples below.
+pub(super) fn write_suspicious(f: &mut fmt::Formatter<'_>, indent: &str, found: &[Suspicion]) -> fmt::Result {
+    for suspicion in found {
+        writeln!(f, "{indent}suspicious: {} {}", suspicion.count, suspicion.what)?;
+        for example in &suspicion.examples {
+            writeln!(f, "{indent}  {example}")?;
+        }
+    }
+    Ok(())
 }

@@ -13,6 +13,7 @@ mod pipeline;
 mod ranking;
 mod regressor;
 mod shared_data;
+mod sources;
 
 use std::ops::ControlFlow;
 

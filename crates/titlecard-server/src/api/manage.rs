@@ -241,6 +241,7 @@ fn film_of(input: FilmInput, id_of_path: Option<&str>) -> Result<Film, String> {
         plot: input.plot,
         votes: input.votes,
         tags: input.tags.unwrap_or_default().trim().to_owned(),
+        other_ids: None,
     };
     if film.tags.is_empty() {
         film.tags = film.build_tags();
