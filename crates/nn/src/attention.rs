@@ -338,7 +338,7 @@ impl pulp::WithSimd for Attend<'_> {
         let scale = 1.0 / (dim as f32).sqrt();
         let mut scores = vec![0.0_f32; total];
         for (i, (row, out)) in qkv.chunks_exact(3 * width).zip(out.chunks_exact_mut(width)).enumerate() {
-            let seen = &mut scores[..total - n + i + 1];
+            let seen = &mut scores[..=(total - n + i)];
             for (head, to) in out.chunks_exact_mut(dim).enumerate() {
                 let query = &row[head * 3 * dim..][..dim];
                 let mut left = &mut *seen;
@@ -434,7 +434,7 @@ fn head_backward(
         let keys = Operand::rows_of(k, end, dim);
         multiply_strided(queries, keys.t(), shares, end, scale, false);
         multiply_strided(grad_rows, Operand::rows_of(v, end, dim).t(), slopes, end, 1.0, false);
-        pulp::Arch::new().dispatch(Slopes {
+        pulp::Arch::new().dispatch(ScoreGradients {
             shares: &mut *shares,
             slopes: &mut *slopes,
             end,
@@ -453,7 +453,7 @@ fn head_backward(
 }
 
 /// Scores to shares once more, and gradients by shares to those by scores.
-struct Slopes<'a> {
+struct ScoreGradients<'a> {
     /// `[n, end]` both.
     shares: &'a mut [f32],
     slopes: &'a mut [f32],
@@ -468,7 +468,7 @@ struct Slopes<'a> {
     log_sums: &'a [f32],
 }
 
-impl pulp::WithSimd for Slopes<'_> {
+impl pulp::WithSimd for ScoreGradients<'_> {
     type Output = ();
 
     #[allow(clippy::inline_always, reason = "a separate function would lose the target features")]

@@ -5,7 +5,7 @@
 //! the host that was asked and nowhere else: a redirect is followed without them.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
@@ -176,7 +176,7 @@ fn try_once(
     let response = match request.call() {
         Ok(response) => response,
         Err(ureq::Error::Timeout(_)) => return Ok(Some(Again::Cut("no answer".to_owned()))),
-        Err(ureq::Error::Io(error)) if error.kind() != std::io::ErrorKind::ConnectionRefused => {
+        Err(ureq::Error::Io(error)) if is_cut(error.kind()) => {
             return Ok(Some(Again::Cut(error.to_string())));
         }
         Err(error) => bail!("`{url}` cannot be reached: {error}; is there a network?"),
@@ -264,6 +264,12 @@ fn try_once(
         return Ok(Some(Again::Cut(format!("{done} of {} bytes", total.unwrap_or(0)))));
     }
     Ok(None)
+}
+
+/// Whether a connection broke that had been made; without one there is no use in trying again.
+fn is_cut(kind: ErrorKind) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
+    matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof)
 }
 
 fn tell(report: &mut Report<'_>, done: u64, total: u64) -> Result<(), Interrupted> {

@@ -66,7 +66,9 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
     let set = named.map(|(_, set, _)| *set).or_else(|| arguments.what.strip_prefix("kaggle:"));
     let (url, name, authorization, refused) = if let Some(set) = set {
         let is_name = |part: &str| {
-            !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+            !part.starts_with('.')
+                && !part.is_empty()
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
         };
         let Some((owner, name)) = set.split_once('/').filter(|(a, b)| is_name(a) && is_name(b)) else {
             bail!("`{}` is no data set of Kaggle; write `kaggle:OWNER/NAME`", arguments.what);

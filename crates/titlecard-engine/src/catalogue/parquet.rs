@@ -22,6 +22,7 @@ use crate::artifact::{ArtifactError, write_atomically};
 use crate::progress::{Interrupted, Progress, Report};
 
 /// The rows of a Parquet file, one after the other.
+#[allow(clippy::struct_field_names, reason = "rows and their number are what it is about")]
 pub(super) struct Rows {
     rows: RowIter<'static>,
     /// Names of the columns.

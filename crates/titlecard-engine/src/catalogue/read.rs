@@ -305,12 +305,12 @@ pub(super) fn hash(text: &str) -> u64 {
     hasher.finish()
 }
 
-fn read_csv<'a>(
+fn read_csv(
     reader: Box<dyn BufRead + Send>,
     delimiter: u8,
     lines_behind: u64,
-    mut cleaner: Cleaner<'a>,
-) -> Result<Cleaner<'a>, CatalogueError> {
+    mut cleaner: Cleaner<'_>,
+) -> Result<Cleaner<'_>, CatalogueError> {
     let name = cleaner.name;
     let fail = |error: csv::Error| CatalogueError::Io { name: name.to_owned(), source: error.into() };
     let bytes = RecordBytes::default();
@@ -429,10 +429,10 @@ fn take_record(
     cleaner.row(Row { film, is_adult, year, has_bad_list, is_not_utf8 }, line)
 }
 
-fn read_json_lines<'a>(
+fn read_json_lines(
     reader: Box<dyn BufRead + Send>,
-    mut cleaner: Cleaner<'a>,
-) -> Result<Cleaner<'a>, CatalogueError> {
+    mut cleaner: Cleaner<'_>,
+) -> Result<Cleaner<'_>, CatalogueError> {
     let name = cleaner.name;
     let fail = |source| CatalogueError::Io { name: name.to_owned(), source };
     let mut columns: Option<(Columns, Vec<String>)> = None;

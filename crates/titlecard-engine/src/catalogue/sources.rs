@@ -586,21 +586,17 @@ impl Sources {
             };
             let kind = self.configs[source].kind;
             if matches!(kind, SourceKind::Films | SourceKind::Titles) {
-                reports.settle(
-                    "title",
-                    &mut film.title,
-                    row.title,
-                    |text| text.is_empty(),
-                    |a, b| title_key(a) == title_key(b),
-                );
+                reports.settle("title", &mut film.title, row.title, String::is_empty, |a, b| {
+                    title_key(a) == title_key(b)
+                });
                 reports.settle(
                     "original_title",
                     &mut film.original_title,
                     row.original_title,
-                    |text| text.is_none(),
+                    Option::is_none,
                     |a, b| a == b,
                 );
-                reports.settle("year", &mut film.year, row.year, |year| year.is_none(), |a, b| a == b);
+                reports.settle("year", &mut film.year, row.year, Option::is_none, |a, b| a == b);
             } else if film.year.is_none() {
                 film.year = row.year;
             }
@@ -609,7 +605,7 @@ impl Sources {
                 ("plot", &mut film.plot, row.plot),
                 ("tags", &mut film.tags, row.tags),
             ] {
-                reports.settle(field, mine, other, |text| text.is_empty(), |a, b| a.trim() == b.trim());
+                reports.settle(field, mine, other, String::is_empty, |a, b| a.trim() == b.trim());
             }
             for (field, mine, other) in [
                 ("genres", &mut film.genres, row.genres),
@@ -620,12 +616,12 @@ impl Sources {
                 ("languages", &mut film.languages, row.languages),
             ] {
                 let is_new = mine.is_empty() && !other.is_empty();
-                reports.settle(field, mine, other, |list| list.is_empty(), |a, b| same_items(a, b));
+                reports.settle(field, mine, other, Vec::is_empty, |a, b| same_items(a, b));
                 if is_new && matches!(field, "genres" | "keywords" | "directors") {
                     more_words.extend(mine.iter().cloned());
                 }
             }
-            reports.settle("votes", &mut film.votes, row.votes, |votes| votes.is_none(), |a, b| a == b);
+            reports.settle("votes", &mut film.votes, row.votes, Option::is_none, |a, b| a == b);
         }
         if film.original_title.as_ref() == Some(&film.title) {
             film.original_title = None;
@@ -776,7 +772,7 @@ fn check<'f>(
         found.insert("plot", column);
     }
     let has_id = IDS.iter().any(|id| found.contains_key(id) && (*id != "id" || config.id != IdKind::None));
-    if !has_id && !(found.contains_key("title") && found.contains_key("year")) {
+    if !(has_id || found.contains_key("title") && found.contains_key("year")) {
         return Err(wrong("which film a row is about (an id, or title and year)".to_owned()));
     }
     let fields = fields_of(config.kind);

@@ -132,7 +132,7 @@ fn a_flipped_byte_is_an_error_or_changes_no_answer() {
             fs::write(path, &bad).unwrap();
             let place = format!("byte {at} of {}: {} became {}", path.display(), good[at], bad[at]);
             match catch_unwind(AssertUnwindSafe(|| answers(&workspace, &config))) {
-                Err(_panic) => panic!("a panic, {place}"),
+                Err(payload) => panic!("a panic, {place}: {:?}", payload.downcast_ref::<String>()),
                 Ok(Ok(said)) => assert_eq!(said, expected, "another answer, {place}"),
                 Ok(Err(error)) => {
                     let said = error.to_string();
