@@ -44,6 +44,22 @@ pub(crate) struct Downloaded {
     pub(crate) resumed_from: u64,
 }
 
+impl Downloaded {
+    /// A file that was there before; refused if it is another one than asked for.
+    pub(crate) fn already(path: &Path, sha256: Option<&str>) -> anyhow::Result<Self> {
+        let stamp = FileStamp::of(path)?;
+        if let Some(expected) = sha256.filter(|expected| **expected != stamp.sha256) {
+            bail!(
+                "`{}` is there already with the checksum {}, expected {expected}; delete it, or say where the other goes \
+                 with `--output FILE`",
+                path.display(),
+                stamp.sha256
+            );
+        }
+        Ok(Self { path: path.to_owned(), bytes: stamp.bytes, sha256: stamp.sha256, resumed_from: 0 })
+    }
+}
+
 /// What the bytes in a `.part` are part of.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Part {

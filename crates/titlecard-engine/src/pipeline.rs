@@ -250,7 +250,7 @@ pub fn prepare(
         limit: (config.catalogue.limit > 0).then_some(config.catalogue.limit),
         keep_adult: config.catalogue.keep_adult,
         member: config.catalogue.member.clone(),
-        max_unpacked: config.catalogue.max_unpacked_mb << 20,
+        max_unpacked: config.catalogue.max_unpacked_mb.saturating_mul(1 << 20),
     };
     let mut path = config.catalogue.path.clone();
     let target = workspace.films();

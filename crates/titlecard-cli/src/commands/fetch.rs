@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use titlecard_engine::catalogue::unpack;
 
-use crate::download::{Download, fetch};
+use crate::download::{Download, Downloaded, fetch};
 use crate::session::{Session, SessionArguments};
 use crate::{Outcome, output};
 
@@ -98,8 +98,10 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
         bail!("`--sha256 {sha256}` is no SHA-256; it has 64 digits 0 to 9 and a to f");
     }
     let target = arguments.output.clone().unwrap_or_else(|| raw.join(name));
-    if target.exists() {
+    let fetched = if target.exists() {
+        let there = Downloaded::already(&target, sha256.as_deref())?;
         session.say(&format!("`{}` is there already; delete it to fetch it again", target.display()));
+        there
     } else {
         let download = Download {
             url,
@@ -110,19 +112,20 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
             patience: Duration::from_secs(arguments.patience),
         };
         let fetched = session.with_progress(|progress| fetch(&download, progress))?;
-        if arguments.json {
-            output::json(&fetched)?;
-        }
         session.say(&format!(
             "wrote `{}` ({} bytes, SHA-256 {})",
             target.display(),
             fetched.bytes,
             fetched.sha256
         ));
+        fetched
+    };
+    if arguments.json {
+        output::json(&fetched)?;
     }
     if arguments.unpack || named.is_some_and(|(_, _, unpacks)| *unpacks) {
         let folder = target.parent().unwrap_or(Path::new("."));
-        let limit = arguments.max_unpacked_mb << 20;
+        let limit = arguments.max_unpacked_mb.saturating_mul(1 << 20);
         for path in session.with_progress(|progress| unpack(&target, folder, limit, progress))? {
             session.say(&format!("unpacked `{}`", path.display()));
         }

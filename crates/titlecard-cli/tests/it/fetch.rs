@@ -202,6 +202,20 @@ fn credentials_do_not_follow_to_another_host() {
 }
 
 #[test]
+fn a_file_that_is_there_is_taken_only_if_it_is_the_one_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("data/raw")).unwrap();
+    fs::write(folder.path().join("data/raw/films.csv"), body()).unwrap();
+    // Nobody listens there: nothing is asked.
+    let url = "http://127.0.0.1:9/films.csv";
+    let run = fetch(folder.path(), &[url, "--json", "--sha256", &sha256(&body())], &[]).expect(0);
+    assert!(run.stdout.contains(&sha256(&body())), "{}", run.stdout);
+    let run = fetch(folder.path(), &[url, "--sha256", &sha256(b"other")], &[]).expect(2);
+    assert!(run.stderr.contains("is there already with the checksum"), "{}", run.stderr);
+    assert_eq!(fs::read(folder.path().join("data/raw/films.csv")).unwrap(), body());
+}
+
+#[test]
 fn every_refusal_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     for (status, expected) in [

@@ -4,26 +4,37 @@ use std::collections::BTreeMap;
 
 use super::CatalogueError;
 
-/// Our fields with the names their columns have in known files, the best one first.
-const FIELDS: [(&str, &[&str]); 16] = [
-    ("id", &["id", "tmdb_id", "movie_id", "film_id"]),
-    // The 10,866 shape has the original title only.
-    ("title", &["title", "movie_title", "name", "original_title"]),
-    ("original_title", &["original_title"]),
-    ("year", &["year", "release_year", "release_date"]),
+/// Names of a field's columns in known files, the best one first.
+pub(super) type Aliases = (&'static str, &'static [&'static str]);
+
+/// Fields whose columns are called alike whatever a file is about.
+pub(super) const SHARED: [Aliases; 12] = [
+    ("original_title", &["original_title", "originaltitle"]),
+    ("year", &["year", "release_year", "startyear", "release_date"]),
     ("genres", &["genres", "genre"]),
-    ("keywords", &["keywords"]),
-    ("overview", &["overview", "plot", "description", "summary"]),
-    ("cast", &["cast", "actors"]),
+    ("keywords", &["keywords", "keyword", "tag"]),
+    ("cast", &["cast", "actors", "actor"]),
     ("directors", &["directors", "director"]),
     ("countries", &["countries", "country", "production_countries"]),
     ("languages", &["languages", "language", "original_language"]),
     ("votes", &["votes", "vote_count", "num_votes", "numvotes"]),
     ("tags", &["tags"]),
-    ("adult", &["adult"]),
-    ("imdb_id", &["imdb_id"]),
-    ("wikipedia_id", &["wikipedia_page_id", "wikipedia_id"]),
+    ("adult", &["adult", "isadult"]),
+    ("wikipedia_id", &["wikipedia_page_id", "wikipedia_id", "page_id"]),
 ];
+
+/// The others in a file of films.
+const OF_FILMS: [Aliases; 4] = [
+    ("id", &["id", "tmdb_id", "movie_id", "film_id"]),
+    // The 10,866 shape has the original title only.
+    ("title", &["title", "movie_title", "name", "original_title"]),
+    ("overview", &["overview", "plot", "description", "summary"]),
+    ("imdb_id", &["imdb_id", "imdbid"]),
+];
+
+fn fields() -> impl Iterator<Item = Aliases> {
+    OF_FILMS.into_iter().chain(SHARED)
+}
 
 /// Positions of our fields in the columns of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,23 +55,23 @@ impl Columns {
         let listed = || header.join(", ");
         let mut found = BTreeMap::new();
         for (field, column) in wanted {
-            let Some((field, _)) = FIELDS.iter().find(|(known, _)| known == field) else {
-                let known: Vec<&str> = FIELDS.iter().map(|(field, _)| *field).collect();
+            let Some((field, _)) = fields().find(|(known, _)| known == field) else {
+                let known: Vec<&str> = fields().map(|(field, _)| field).collect();
                 return Err(CatalogueError::UnknownField { field: field.clone(), known: known.join(", ") });
             };
             let Some(at) = header.iter().position(|other| other.trim() == column) else {
                 return Err(CatalogueError::UnknownColumn {
                     name: name.to_owned(),
                     column: column.clone(),
-                    field: (*field).to_owned(),
+                    field: field.to_owned(),
                     found: listed(),
                 });
             };
-            found.insert(*field, (at, column.clone()));
+            found.insert(field, (at, column.clone()));
         }
         let plain: Vec<String> =
             header.iter().map(|column| column.trim().to_lowercase().replace([' ', '-'], "_")).collect();
-        for (field, aliases) in FIELDS {
+        for (field, aliases) in fields() {
             if found.contains_key(field) {
                 continue;
             }

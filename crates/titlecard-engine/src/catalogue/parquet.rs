@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ impl Rows {
     /// Opens a Parquet file.
     pub(super) fn open(file: File, name: &str) -> Result<Self, CatalogueError> {
         let damaged = |error: &ParquetError| damaged(name, error);
-        let reader = SerializedFileReader::new(file).map_err(|error| damaged(&error))?;
+        let reader = whole(|| SerializedFileReader::new(file)).map_err(|error| damaged(&error))?;
         let metadata = reader.metadata().file_metadata();
         let columns = metadata.schema().get_fields().iter().map(|field| field.name().to_owned()).collect();
         let n_rows = metadata.num_rows().max(0) as u64;
@@ -44,10 +45,17 @@ impl Rows {
 
     /// The next row.
     pub(super) fn next(&mut self, name: &str) -> Result<Option<Map<String, Value>>, CatalogueError> {
-        let Some(row) = self.rows.next() else { return Ok(None) };
-        let row = row.map_err(|error| damaged(name, &error))?;
+        let next = whole(|| self.rows.next().transpose()).map_err(|error| damaged(name, &error))?;
+        let Some(row) = next else { return Ok(None) };
         Ok(Some(row.into_columns().into_iter().map(|(name, field)| (name, value_of(&field))).collect()))
     }
+}
+
+/// Runs a part of the reader, which takes some damage for a fault of its caller and panics: that is an error too. What
+/// was being read is not used again.
+fn whole<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_panic| Err(ParquetError::General("its bytes do not fit together".to_owned())))
 }
 
 fn damaged(name: &str, error: &ParquetError) -> CatalogueError {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cells::{Year, directors_of_crew, list_of_value, parse_votes, parse_year, text_of_value};
+use super::columns::{Aliases, SHARED};
 use super::join::{Namesakes, id_of_page};
 use super::report::write_suspicious;
 use super::rows::{Cells, for_each_row, locate};
@@ -166,28 +167,21 @@ impl fmt::Display for SourceReport {
     }
 }
 
-/// Fields with the plain names of their columns; `id` is what [`SourceConfig::id`] says.
-const FIELDS: [(&str, &[&str]); 19] = [
+/// The fields that are not [`SHARED`] with files of films; `id` is what [`SourceConfig::id`] says.
+const OF_SOURCES: [Aliases; 7] = [
     ("id", &["id"]),
     ("tmdb_id", &["tmdb_id", "tmdbid", "film_id", "movie_id"]),
     ("imdb_id", &["imdb_id", "imdbid", "tconst", "titleid"]),
-    ("wikipedia_id", &["wikipedia_page_id", "wikipedia_id", "page_id"]),
     ("title", &["title", "movie_title", "name", "primarytitle", "primary_title"]),
-    ("original_title", &["original_title", "originaltitle"]),
-    ("year", &["year", "release_year", "startyear", "release_date"]),
-    ("genres", &["genres", "genre"]),
-    ("keywords", &["keywords", "keyword", "tag"]),
     ("overview", &["overview", "description", "summary"]),
-    ("cast", &["cast", "actors", "actor"]),
-    ("directors", &["directors", "director"]),
     ("crew", &["crew"]),
-    ("countries", &["countries", "country", "production_countries"]),
-    ("languages", &["languages", "language", "original_language"]),
     ("plot", &["plot", "plot_summary"]),
-    ("votes", &["votes", "vote_count", "num_votes", "numvotes"]),
-    ("tags", &["tags"]),
-    ("adult", &["adult", "isadult"]),
 ];
+
+fn fields() -> impl Iterator<Item = Aliases> {
+    OF_SOURCES.into_iter().chain(SHARED)
+}
+
 const IDS: [&str; 4] = ["id", "tmdb_id", "imdb_id", "wikipedia_id"];
 
 /// Fields taken from a source of a kind; one of them has to be there.
@@ -319,8 +313,7 @@ impl Sources {
         let config = self.configs[source].clone();
         let found = std::cell::RefCell::new(BTreeMap::new());
         let mut on_columns = |columns: &[String]| {
-            let all = FIELDS.iter().map(|(field, aliases)| (*field, *aliases));
-            *found.borrow_mut() = check(&config, columns, locate(columns, &config.columns, all))?;
+            *found.borrow_mut() = check(&config, columns, locate(columns, &config.columns, fields()))?;
             Ok(())
         };
         let mut suspicions = Suspicions::default();
@@ -759,7 +752,7 @@ fn check<'f>(
     let mut found = match found {
         Ok(found) => found,
         Err((field, column)) if column.is_empty() => {
-            let known: Vec<&str> = FIELDS.iter().map(|(field, _)| *field).collect();
+            let known: Vec<&str> = fields().map(|(field, _)| field).collect();
             return Err(CatalogueError::UnknownField { field, known: known.join(", ") });
         }
         Err((field, column)) => return Err(wrong(format!("`{field}`: there is no `{column}`"))),

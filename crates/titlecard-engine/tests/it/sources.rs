@@ -377,3 +377,24 @@ fn parquet_files_of_other_writers_are_read() {
 fn kinds_have_names() {
     assert_eq!(SourceKind::People.to_string(), "people");
 }
+
+#[test]
+fn a_damaged_parquet_file_is_an_error_and_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("films.parquet");
+    for name in ["pyarrow.parquet", "polars.parquet"] {
+        let good = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << (at % 8);
+            for bytes in [&bad[..], &good[..at]] {
+                fs::write(&path, bytes).unwrap();
+                let mut on_film = |_| ControlFlow::Continue(());
+                let mut on_bytes = |_, _| ControlFlow::Continue(());
+                let read = || read_films(&path, &ReadOptions::default(), &mut on_film, &mut on_bytes);
+                let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+                assert!(ended.is_ok(), "byte {at} of {name}");
+            }
+        }
+    }
+}
