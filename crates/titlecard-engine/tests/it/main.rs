@@ -14,6 +14,7 @@ mod ranking;
 mod regressor;
 mod shared_data;
 mod sources;
+mod updates;
 
 use std::ops::ControlFlow;
 
