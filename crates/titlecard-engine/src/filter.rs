@@ -3,8 +3,9 @@
 //! Every condition is a list of films the graph holds already, so a filter costs as much as reading these lists.
 //! A genre or keyword stands for all its kinds: `genre:horror` finds what is a slasher by its keywords, and
 //! `keyword:weapon` what has a `sword`. Edges read from overviews count too, except that a derived keyword gives
-//! no genre. A company or series is also known by its short name (`company:ghibli`, `collection:"toy story"`). A value the catalogue does not know is an error, not an empty answer: a filter with a slip of the
-//! keys must not look like "there is no such film".
+//! no genre. A company or series is also known by its short name (`company:ghibli`, `collection:"toy story"`). A value
+//! the catalogue does not know is an error, not an empty answer: a filter with a slip of the keys must not look like
+//! "there is no such film".
 //!
 //! ```
 //! # use titlecard_engine::{catalogue::Film, graph::{self, Graph, GraphConfig}, index::facts::Facts, progress};

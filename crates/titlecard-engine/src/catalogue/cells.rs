@@ -9,12 +9,13 @@ pub(super) enum ListStyle {
     Bars,
     /// `Drama, Crime`.
     Commas,
-    /// `Syncopy, Metro-Goldwyn-Mayer, Inc.`: a comma before [`LEGAL_FORMS`] is part of a company's name.
+    /// `Syncopy, Metro-Goldwyn-Mayer, Inc.`: a comma before one of [`LEGAL_FORMS`] or "The" is part of a company's name.
     Companies,
 }
 
 /// What says of a company how it is organised, in lower case without dots; in its name it may stand behind a comma.
-pub(crate) const LEGAL_FORMS: [&str; 16] = [
+pub(crate) const LEGAL_FORMS: [&str; 17] = [
+    "aie",
     "co",
     "company",
     "corp",
@@ -74,14 +75,14 @@ pub(super) fn parse_list(cell: &str, style: ListStyle) -> Option<Vec<String>> {
     })
 }
 
-/// Cuts a cell at its commas, but for those before a legal form.
+/// Cuts a cell at its commas, but for those before a legal form and in "Weinstein Company, The".
 fn cut_companies(cell: &str) -> Vec<&str> {
     let mut names = Vec::new();
     let mut start = 0;
     for (comma, _) in cell.match_indices(',') {
         let next = cell[comma + 1..].split(',').next().unwrap_or_default();
         let plain = next.trim().replace('.', "").to_lowercase();
-        if !LEGAL_FORMS.contains(&plain.as_str()) {
+        if plain != "the" && !LEGAL_FORMS.contains(&plain.as_str()) {
             names.push(&cell[start..comma]);
             start = comma + 1;
         }
@@ -338,6 +339,7 @@ mod tests {
             ("Toho Co., Ltd, S.p.A. Film,C , LLC", &["Toho Co., Ltd", "S.p.A. Film", "C , LLC"]),
             (", A,, B", &["A", "B"]),
             ("Inc., A", &["Inc.", "A"]),
+            ("Weinstein Company, The, A", &["Weinstein Company, The", "A"]),
         ] {
             let style = ListStyle::of("companies", std::iter::once(cell));
             assert_eq!(parse_list(cell, style).unwrap(), names, "{cell}");

@@ -88,6 +88,7 @@ impl Kind {
     pub fn short_name(self, key: &str) -> &str {
         match self {
             Self::Company => {
+                let key = key.strip_suffix(" the").unwrap_or(key);
                 let mut short = key.strip_prefix("the ").unwrap_or(key);
                 let is_of_all = |word: &str| {
                     word == "studio" || OF_COMPANIES.contains(&word) || LEGAL_FORMS.contains(&word)
@@ -113,6 +114,7 @@ mod tests {
             ("studio ghibli", "ghibli"),
             ("walt disney pictures", "walt disney"),
             ("the walt disney company", "walt disney"),
+            ("weinstein company the", "weinstein"),
             ("pixar animation studios", "pixar"),
             ("toei animation co ltd", "toei"),
             ("hammer film productions", "hammer"),
