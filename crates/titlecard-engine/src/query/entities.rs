@@ -261,7 +261,8 @@ impl Reader<'_> {
             return None;
         }
         let whole = self.lexicon.name(name);
-        if Kind::Company.short_name(whole) != whole.strip_prefix("the ").unwrap_or(whole) {
+        let bare = whole.strip_prefix("the ").or_else(|| whole.strip_suffix(" the")).unwrap_or(whole);
+        if Kind::Company.short_name(whole) != bare {
             return Some(0.8);
         }
         let is_also =

@@ -93,7 +93,7 @@ fn film(id: &str, companies: &[&str], collections: &[&str]) -> Film {
 }
 
 fn films() -> Vec<Film> {
-    vec![
+    let mut films = vec![
         film("a", &["Pixar", "Walt Disney Pictures"], &["Toy Story Collection"]),
         film("b", &["Pixar Animation Studios"], &["Toy Story Collection"]),
         film("c", &["Studio Ghibli", "Toei Co., Ltd."], &[]),
@@ -101,7 +101,10 @@ fn films() -> Vec<Film> {
         film("e", &["Universal Pictures"], &["Alien Collection"]),
         film("f", &["Universal Pictures", "Paris Films"], &[]),
         film("g", &["The Asylum"], &[]),
-    ]
+    ];
+    // So that the graph knows the place.
+    films[5].overview = "A waiter works in Paris.".to_owned();
+    films
 }
 
 fn graph_of(films: &[Film]) -> Graph {
@@ -157,14 +160,14 @@ fn edges_lead_to_them_and_back() {
     assert_eq!(graph.count_edges(Relation::Collection), (3, 0));
 
     let mut rows = Vec::new();
-    let query = "SELECT ?f { ?f tc:company company:studio_ghibli ; tc:company ?c . ?c a tc:Company . \
+    let query = "SELECT ?id { ?f tc:company company:studio_ghibli ; tc:company ?c ; tc:id ?id . ?c a tc:Company . \
                  FILTER(?c != company:studio_ghibli) }";
     graph::query(&graph, query, || false, &mut |_| {}, &mut |row| {
-        rows.push(row.iter().flatten().map(ToString::to_string).collect::<Vec<_>>());
+        rows.push(row[0].as_ref().map(|value| value.value.clone()));
         ControlFlow::Continue(())
     })
     .unwrap();
-    assert_eq!(rows, [["film:c"]]);
+    assert_eq!(rows, [Some("c".to_owned())]);
     let around = graph::Neighbourhood::of(&graph, 0, &graph::ShowConfig::default());
     let shown = around.to_string();
     assert!(shown.contains("company    Pixar (1), Walt Disney Pictures (1)"), "{shown}");
