@@ -254,10 +254,13 @@ impl Reader<'_> {
     ) -> Option<f32> {
         let words = self.words;
         let is_plain = |at: usize| !marks.of[at].stop && !marks.of[at].generic;
-        if !(first..end).any(is_plain)
-            || !self.is_capitalised(first, end, meaningful, marks)
-            || self.is_person_or_place(first, end)
-        {
+        // "A French film" names no company called "French Films"; "Pixar movie" is a name of a genre, "Pixar" is none.
+        let is_listed = self.cues.iter().any(|cue| match cue.class {
+            Class::Country | Class::Demonym | Class::Language => cue.first <= first && end <= cue.end,
+            Class::Genre => cue.first == first && cue.end == end,
+            _ => false,
+        });
+        if is_listed || !(first..end).any(is_plain) || !self.is_capitalised(first, end, meaningful, marks) {
             return None;
         }
         let whole = self.lexicon.name(name);

@@ -230,7 +230,12 @@ fn questions_name_them_only_where_films_are_said_to_come_from_them() {
         ("the movie was made by Studio Ghibli", Kind::Company, "studio ghibli", false),
         ("It is not a Pixar movie.", Kind::Company, "pixar", true),
         ("one of the Alien movies, with a queen", Kind::Collection, "alien", false),
-        ("it is part of the Toy Story Collection", Kind::Collection, "toy story collection", false),
+        (
+            "it is part of the Toy Story Collection that my brother bought long ago",
+            Kind::Collection,
+            "toy story collection",
+            false,
+        ),
     ] {
         assert_eq!(named(text), [(kind, name.to_owned(), negated)], "{text}");
     }
