@@ -484,6 +484,8 @@ impl Films {
             "directors" => |film| &film.directors,
             "countries" => |film| &film.countries,
             "languages" => |film| &film.languages,
+            "companies" => |film| &film.companies,
+            "collections" => |film| &film.collections,
             _ => return Err(no_column(column)),
         };
         let films = self.catalogue.films();

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _TEXTS = ("id", "title", "original_title", "overview", "plot", "tags")
-_LISTS = ("genres", "keywords", "cast", "directors", "countries", "languages")
+_LISTS = ("genres", "keywords", "cast", "directors", "countries", "languages", "companies", "collections")
 _NUMBERS = ("year", "votes")
 #: In the order of the prepared file.
 COLUMNS = (
-    "id title original_title year genres keywords overview cast directors countries languages plot votes tags"
+    "id title original_title year genres keywords overview cast directors countries languages companies collections "
+    "plot votes tags"
 ).split()
 
 

@@ -239,13 +239,14 @@ fn similar(folder: &str, tags: &str, links: &str, tunes: bool) {
         println!("| {name} | {ndcg:.3} | {precision:.3} |");
     };
     row("nothing (all films alike)", SimilarWeights([0.0; N_PARTS]));
-    for part in [2, 0, 1, 3, 4, 5, 6, 7] {
+    for part in [2, 0, 1, 3, 4, 5, 6, 7, 9] {
         let mut alone = [0.0; N_PARTS];
         alone[part] = 1.0;
         row(&format!("{} alone", PARTS[part]), SimilarWeights(alone));
     }
     row("the sum", weights);
-    for (name, parts) in [("texts", &[0, 1][..]), ("keywords", &[3]), ("people", &[4, 5])] {
+    let leave_out = [("texts", &[0, 1][..]), ("keywords", &[3]), ("people", &[4, 5]), ("companies", &[9])];
+    for (name, parts) in leave_out {
         let mut without = weights.0;
         parts.iter().for_each(|&part| without[part] = 0.0);
         row(&format!("the sum without {name}"), SimilarWeights(without));

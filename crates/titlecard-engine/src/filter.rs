@@ -3,8 +3,9 @@
 //! Every condition is a list of films the graph holds already, so a filter costs as much as reading these lists.
 //! A genre or keyword stands for all its kinds: `genre:horror` finds what is a slasher by its keywords, and
 //! `keyword:weapon` what has a `sword`. Edges read from overviews count too, except that a derived keyword gives
-//! no genre. A value the catalogue does not know is an error, not an empty answer: a filter with a slip of the
-//! keys must not look like "there is no such film".
+//! no genre. A company or series is also known by its short name (`company:ghibli`, `collection:"toy story"`). A value
+//! the catalogue does not know is an error, not an empty answer: a filter with a slip of the keys must not look like
+//! "there is no such film".
 //!
 //! ```
 //! # use titlecard_engine::{catalogue::Film, graph::{self, Graph, GraphConfig}, index::facts::Facts, progress};
@@ -198,6 +199,8 @@ fn relations(field: Field) -> &'static [Relation] {
         Field::Keyword => &[Relation::Keyword],
         Field::Country => &[Relation::Country],
         Field::Language => &[Relation::Language],
+        Field::Company => &[Relation::Company],
+        Field::Collection => &[Relation::Collection],
         Field::Person => &[Relation::Actor, Relation::Director],
         Field::Actor => &[Relation::Actor],
         Field::Director => &[Relation::Director],
@@ -257,6 +260,8 @@ fn entities(condition: &Condition, graph: &Graph) -> Result<Vec<Vec<EntityId>>, 
         Field::Keyword => Kind::Keyword,
         Field::Country => Kind::Country,
         Field::Language => Kind::Language,
+        Field::Company => Kind::Company,
+        Field::Collection => Kind::Collection,
         Field::Person | Field::Actor | Field::Director | Field::Year | Field::Title => Kind::Person,
     };
     let value = &condition.value;
@@ -264,6 +269,14 @@ fn entities(condition: &Condition, graph: &Graph) -> Result<Vec<Vec<EntityId>>, 
         let descendants = graph.descendants(entity).filter(|_| matches!(kind, Kind::Genre | Kind::Keyword));
         std::iter::once(entity).chain(descendants).collect()
     };
+    let key = entity_key(value);
+    // "company:Pixar" is "Pixar" and "Pixar Animation Studios".
+    if matches!(kind, Kind::Company | Kind::Collection) {
+        let called: Vec<EntityId> = called(graph, kind, &key).collect();
+        if !called.is_empty() {
+            return Ok(vec![called]);
+        }
+    }
     if let Some(entity) = graph.find(kind, value) {
         return Ok(vec![with_kinds(entity)]);
     }
@@ -286,17 +299,34 @@ fn entities(condition: &Condition, graph: &Graph) -> Result<Vec<Vec<EntityId>>, 
     if graph.entities(kind).len() == 0 {
         return Err(FilterError::NothingKnown { field, found: value.clone(), span: condition.span });
     }
-    let key = entity_key(value);
-    let names = graph.entities(kind).map(|id| (id, graph.n_films_of(id)));
+    let names = graph.entities(kind).flat_map(|id| {
+        let whole = graph.key(id);
+        let short = Some(kind.short_name(whole)).filter(|short| *short != whole);
+        std::iter::once(whole).chain(short).map(move |key| (key, graph.n_films_of(id)))
+    });
     // Keys are compared; names, which the person will copy, are shown.
-    let near = nearest(&key, names.map(|(id, n_films)| (graph.key(id), n_films)), MAX_NEAREST);
-    let nearest =
-        near.into_iter().filter_map(|key| graph.find_key(kind, key)).map(|id| graph.name(id).to_owned());
+    let mut near: Vec<EntityId> = Vec::new();
+    for key in nearest(&key, names, MAX_NEAREST) {
+        for id in called(graph, kind, key) {
+            if !near.contains(&id) {
+                near.push(id);
+            }
+        }
+    }
+    near.truncate(MAX_NEAREST);
     Err(FilterError::UnknownValue {
         field,
         found: value.clone(),
-        nearest: nearest.collect(),
+        nearest: near.into_iter().map(|id| graph.name(id).to_owned()).collect(),
         span: condition.span,
+    })
+}
+
+/// The entities that have this key, or this short name.
+fn called<'a>(graph: &'a Graph, kind: Kind, key: &'a str) -> impl Iterator<Item = EntityId> + 'a {
+    graph.entities(kind).filter(move |&id| {
+        let whole = graph.key(id);
+        whole == key || kind.short_name(whole) == key
     })
 }
 

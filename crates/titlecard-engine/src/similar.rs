@@ -2,7 +2,7 @@
 //!
 //! The score is a sum of parts one can read: how near the texts are (the trained encoder, word vectors), and what
 //! the graph says both films share, the rarer the more: genres, keywords and what these are kinds of, directors,
-//! actors, countries, decade, collection. What is shared is weighed against all that is known of the two films, so
+//! actors, countries, decade, collection, companies. What is shared is weighed against all that is known of the two films, so
 //! a film with every keyword is like none:
 //!
 //! ```text
@@ -24,10 +24,20 @@ use crate::index::{Encoded, SearchIndex};
 use crate::rank::top_k;
 
 /// Number of parts.
-pub const N_PARTS: usize = 9;
+pub const N_PARTS: usize = 10;
 /// Names of the parts, in the order in which they are added.
-pub const PARTS: [&str; N_PARTS] =
-    ["encoder", "vectors", "genres", "keywords", "directors", "actors", "countries", "decade", "collection"];
+pub const PARTS: [&str; N_PARTS] = [
+    "encoder",
+    "vectors",
+    "genres",
+    "keywords",
+    "directors",
+    "actors",
+    "countries",
+    "decade",
+    "collection",
+    "companies",
+];
 /// Relations of the parts behind `encoder` and `vectors`.
 const RELATIONS: [Relation; N_PARTS - 2] = [
     Relation::Genre,
@@ -37,6 +47,7 @@ const RELATIONS: [Relation; N_PARTS - 2] = [
     Relation::Country,
     Relation::Decade,
     Relation::Collection,
+    Relation::Company,
 ];
 /// What sharing a kind counts of the kind's rarity.
 const BY_KIND: f32 = 0.5;
@@ -50,7 +61,7 @@ pub struct SimilarWeights(pub [f32; N_PARTS]);
 impl Default for SimilarWeights {
     /// Set on tags people gave to films (`docs/results.md`).
     fn default() -> Self {
-        Self([2.0, 0.3, 0.1, 1.0, 0.5, 2.0, 0.1, 0.1, 1.0])
+        Self([2.0, 0.3, 0.1, 1.0, 0.5, 2.0, 0.1, 0.1, 1.0, 0.1])
     }
 }
 

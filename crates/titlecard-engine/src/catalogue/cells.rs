@@ -9,19 +9,53 @@ pub(super) enum ListStyle {
     Bars,
     /// `Drama, Crime`.
     Commas,
+    /// `Syncopy, Metro-Goldwyn-Mayer, Inc.`: a comma before one of [`LEGAL_FORMS`] or "The" is part of a company's name.
+    Companies,
 }
 
+/// What says of a company how it is organised, in lower case without dots; in its name it may stand behind a comma.
+pub(crate) const LEGAL_FORMS: [&str; 17] = [
+    "aie",
+    "co",
+    "company",
+    "corp",
+    "corporation",
+    "gmbh",
+    "inc",
+    "incorporated",
+    "kg",
+    "limited",
+    "llc",
+    "lp",
+    "ltd",
+    "plc",
+    "sa",
+    "spa",
+    "srl",
+];
+
 impl ListStyle {
-    /// The style most cells are written in; brackets are understood under either.
-    pub(super) fn of<'a>(cells: impl Iterator<Item = &'a str>) -> Self {
+    /// The style most cells of a field are written in; brackets and braces are understood under any.
+    pub(super) fn of<'a>(field: &str, cells: impl Iterator<Item = &'a str>) -> Self {
         let (mut bars, mut commas) = (0, 0);
-        for cell in cells.filter(|cell| !cell.trim_start().starts_with('[')) {
+        for cell in cells.filter(|cell| !is_structured(cell)) {
             bars += usize::from(cell.contains('|'));
             commas += usize::from(cell.contains(','));
         }
         // A bar never stands inside a name; a comma may.
-        if bars == 0 && commas > 0 { Self::Commas } else { Self::Bars }
+        match field {
+            _ if bars > 0 || commas == 0 => Self::Bars,
+            // A film is in one series as a rule, and its name is that of a film: "The Good, the Bad … Collection".
+            "collections" => Self::Bars,
+            "companies" => Self::Companies,
+            _ => Self::Commas,
+        }
     }
+}
+
+/// Whether a cell begins like a list or an object of JSON or Python.
+fn is_structured(cell: &str) -> bool {
+    cell.trim_start().starts_with(['[', '{'])
 }
 
 /// The items of a list cell; `None` if it begins like a list and cannot be read as one.
@@ -30,37 +64,58 @@ pub(super) fn parse_list(cell: &str, style: ListStyle) -> Option<Vec<String>> {
     if cell.is_empty() || cell.eq_ignore_ascii_case("nan") {
         return Some(Vec::new());
     }
-    if cell.starts_with('[') {
-        return match serde_json::from_str::<Value>(cell) {
-            Ok(value) => Some(list_of_value(&value)),
-            Err(_) => parse_python_list(cell),
-        };
+    if is_structured(cell) {
+        let value = serde_json::from_str::<Value>(cell).ok().or_else(|| parse_python(cell));
+        return value.map(|value| names_in(&value));
     }
-    let separator = match style {
-        ListStyle::Bars => '|',
-        ListStyle::Commas => ',',
-    };
-    Some(clean_items(cell.split(separator)))
+    Some(match style {
+        ListStyle::Bars => clean_items(cell.split('|')),
+        ListStyle::Commas => clean_items(cell.split(',')),
+        ListStyle::Companies => clean_items(cut_companies(cell).into_iter()),
+    })
 }
 
-/// The items of a JSON value: texts, or the `name` of objects.
-pub(super) fn list_of_value(value: &Value) -> Vec<String> {
-    match value {
-        Value::Array(items) => {
-            let names: Vec<String> = items
-                .iter()
-                .filter_map(|item| match item {
-                    Value::Object(fields) => fields.get("name").and_then(text_of_value),
-                    other => text_of_value(other),
-                })
-                .collect();
-            clean_items(names.iter().map(String::as_str))
+/// Cuts a cell at its commas, but for those before a legal form and in "Weinstein Company, The".
+fn cut_companies(cell: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut start = 0;
+    for (comma, _) in cell.match_indices(',') {
+        let next = cell[comma + 1..].split(',').next().unwrap_or_default();
+        let plain = next.trim().replace('.', "").to_lowercase();
+        if plain != "the" && !LEGAL_FORMS.contains(&plain.as_str()) {
+            names.push(&cell[start..comma]);
+            start = comma + 1;
         }
+    }
+    names.push(&cell[start..]);
+    names
+}
+
+/// The items of a value of a field: texts, or the `name` of objects; one object is a list of one.
+pub(super) fn list_of_value(field: &str, value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(_) | Value::Object(_) => names_in(value),
         other => text_of_value(other).map_or_else(Vec::new, |text| {
-            let style = ListStyle::of(std::iter::once(text.as_str()));
+            let style = ListStyle::of(field, std::iter::once(text.as_str()));
             parse_list(&text, style).unwrap_or_default()
         }),
     }
+}
+
+/// The texts of a list, and the `name` of every object; nothing of other values.
+fn names_in(value: &Value) -> Vec<String> {
+    let items = match value {
+        Value::Array(items) => items.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let names: Vec<String> = items
+        .iter()
+        .filter_map(|item| match item {
+            Value::Object(fields) => fields.get("name").and_then(text_of_value),
+            other => text_of_value(other),
+        })
+        .collect();
+    clean_items(names.iter().map(String::as_str))
 }
 
 /// Texts and numbers as text; nothing else.
@@ -80,11 +135,6 @@ fn clean_items<'a>(items: impl Iterator<Item = &'a str>) -> Vec<String> {
         }
     }
     kept
-}
-
-/// Reads a list written by Python's `repr`: `['a', "b's"]` or `[{'id': 1, 'name': 'a'}]`.
-fn parse_python_list(cell: &str) -> Option<Vec<String>> {
-    parse_python(cell).map(|value| list_of_value(&value))
 }
 
 /// Reads what Python's `repr` writes of lists, tuples, dictionaries, texts, numbers, `None`, `True`, `False`, `nan`.
@@ -243,7 +293,7 @@ mod tests {
     use super::*;
 
     fn list(cell: &str) -> Option<Vec<String>> {
-        parse_list(cell, ListStyle::of(std::iter::once(cell)))
+        parse_list(cell, ListStyle::of("genres", std::iter::once(cell)))
     }
 
     #[test]
@@ -264,6 +314,9 @@ mod tests {
         assert_eq!(list(r#"[{'name': "it's"}]"#), Some(vec!["it's".to_owned()]));
         assert_eq!(list("[{'name': 'cut off"), None);
         assert_eq!(list("[1, 2"), None);
+        assert_eq!(list("{'name': 'cut off"), None);
+        assert_eq!(list("{'id': 7, 'name': \"one's\"}"), Some(vec!["one's".to_owned()]));
+        assert_eq!(list("{\"id\": 7}"), Some(vec![]));
         assert_eq!(
             list(r"[{'id': 1, 'cast': {'a': None}, 'name': 'Zo\xe9'}, {'name': 'b', 'x': (1, -2.5,)}]"),
             Some(vec!["Zoé".to_owned(), "b".to_owned()])
@@ -274,8 +327,23 @@ mod tests {
 
     #[test]
     fn a_comma_is_no_separator_where_bars_are() {
-        let style = ListStyle::of(["Murder, She Wrote", "Drama|Crime"].into_iter());
+        let style = ListStyle::of("genres", ["Murder, She Wrote", "Drama|Crime"].into_iter());
         assert_eq!(parse_list("Murder, She Wrote", style).unwrap(), ["Murder, She Wrote"]);
+    }
+
+    #[test]
+    fn a_comma_before_a_legal_form_is_part_of_a_company() {
+        for (cell, names) in [
+            ("A, Inc.", &["A, Inc."][..]),
+            ("A, Inc., B, Inc., A, Inc.", &["A, Inc.", "B, Inc."]),
+            ("Toho Co., Ltd, S.p.A. Film,C , LLC", &["Toho Co., Ltd", "S.p.A. Film", "C , LLC"]),
+            (", A,, B", &["A", "B"]),
+            ("Inc., A", &["Inc.", "A"]),
+            ("Weinstein Company, The, A", &["Weinstein Company, The", "A"]),
+        ] {
+            let style = ListStyle::of("companies", std::iter::once(cell));
+            assert_eq!(parse_list(cell, style).unwrap(), names, "{cell}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::CatalogueError;
 pub(super) type Aliases = (&'static str, &'static [&'static str]);
 
 /// Fields whose columns are called alike whatever a file is about.
-pub(super) const SHARED: [Aliases; 12] = [
+pub(super) const SHARED: [Aliases; 14] = [
     ("original_title", &["original_title", "originaltitle"]),
     ("year", &["year", "release_year", "startyear", "release_date"]),
     ("genres", &["genres", "genre"]),
@@ -17,6 +17,11 @@ pub(super) const SHARED: [Aliases; 12] = [
     ("directors", &["directors", "director"]),
     ("countries", &["countries", "country", "production_countries"]),
     ("languages", &["languages", "language", "original_language"]),
+    (
+        "companies",
+        &["companies", "company", "production_companies", "production_company", "studios", "studio"],
+    ),
+    ("collections", &["collections", "collection", "belongs_to_collection", "franchise"]),
     ("votes", &["votes", "vote_count", "num_votes", "numvotes"]),
     ("tags", &["tags"]),
     ("adult", &["adult", "isadult"]),

@@ -132,7 +132,9 @@ impl Joined {
                     is_checked = true;
                 }
                 let text = |field: &str| fields.get(field).and_then(text_of_value).unwrap_or_default();
-                let list = |field: &str| fields.get(field).map(list_of_value).unwrap_or_default();
+                let list = |field: &str| {
+                    fields.get(field).map(|value| list_of_value(field, value)).unwrap_or_default()
+                };
                 self.take(number, &text, &list);
             }
         }
@@ -152,7 +154,7 @@ impl Joined {
                 let cell = header.iter().position(|column| column == field).and_then(|at| record.get(at));
                 cell.map(|cell| String::from_utf8_lossy(cell).into_owned()).unwrap_or_default()
             };
-            let list = |field: &str| list_of_value(&Value::String(text(field)));
+            let list = |field: &str| list_of_value(field, &Value::String(text(field)));
             self.take(number, &text, &list);
         }
         Ok(())

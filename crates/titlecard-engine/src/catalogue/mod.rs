@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 use crate::artifact::ArtifactError;
 use crate::progress::Interrupted;
 
+pub(crate) use cells::LEGAL_FORMS;
 pub use join::{JoinReport, Joined, id_of_page};
 pub use open::{MAX_UNPACKED, open_decompressed, unpack};
 pub use parquet::export_parquet;
@@ -196,6 +197,12 @@ pub struct Film {
     /// Languages, the original one first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub languages: Vec<String>,
+    /// Production companies, leading ones first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub companies: Vec<String>,
+    /// Series of films it belongs to, such as `Toy Story Collection`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<String>,
     /// What happens in it, told at length; searched beside the tags.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub plot: String,

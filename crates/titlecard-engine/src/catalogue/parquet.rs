@@ -124,6 +124,8 @@ const SCHEMA: &str = "message film {
     REQUIRED GROUP directors (LIST) { REPEATED GROUP list { REQUIRED BINARY element (UTF8); } }
     REQUIRED GROUP countries (LIST) { REPEATED GROUP list { REQUIRED BINARY element (UTF8); } }
     REQUIRED GROUP languages (LIST) { REPEATED GROUP list { REQUIRED BINARY element (UTF8); } }
+    REQUIRED GROUP companies (LIST) { REPEATED GROUP list { REQUIRED BINARY element (UTF8); } }
+    REQUIRED GROUP collections (LIST) { REPEATED GROUP list { REQUIRED BINARY element (UTF8); } }
     OPTIONAL BINARY plot (UTF8);
     OPTIONAL INT64 votes;
     REQUIRED BINARY tags (UTF8);
@@ -206,6 +208,8 @@ fn write_group<W: Write + Send>(
     lists(group, films, |film| &film.directors)?;
     lists(group, films, |film| &film.countries)?;
     lists(group, films, |film| &film.languages)?;
+    lists(group, films, |film| &film.companies)?;
+    lists(group, films, |film| &film.collections)?;
     texts(group, films, |film| Some(&film.plot), false)?;
     let votes: Vec<i64> = films.iter().filter_map(|film| film.votes).map(i64::from).collect();
     let levels: Vec<i16> = films.iter().map(|film| i16::from(film.votes.is_some())).collect();

@@ -50,7 +50,8 @@ impl Default for ReadOptions {
 }
 
 /// Fields that are lists.
-const LISTS: [&str; 6] = ["genres", "keywords", "cast", "directors", "countries", "languages"];
+const LISTS: [&str; 8] =
+    ["genres", "keywords", "cast", "directors", "countries", "languages", "companies", "collections"];
 /// Rows looked at to see how lists are written, before the first film is made.
 const LOOK_AHEAD: usize = 200;
 /// A broken row over more lines than this is a quote that was never closed.
@@ -341,7 +342,7 @@ fn read_csv(
     }
     let styles = LISTS.map(|field| {
         let cells = ahead.iter().filter_map(|(record, _)| record.get(columns.position(field)?));
-        ListStyle::of(cells.filter_map(|cell| std::str::from_utf8(cell).ok()))
+        ListStyle::of(field, cells.filter_map(|cell| std::str::from_utf8(cell).ok()))
     });
     for (record, lines) in &ahead {
         cleaner.count()?;
@@ -373,7 +374,7 @@ fn take_record(
     record: &ByteRecord,
     lines: &Range<u64>,
     columns: &Columns,
-    styles: [ListStyle; 6],
+    styles: [ListStyle; LISTS.len()],
     n_columns: usize,
     cleaner: &mut Cleaner<'_>,
 ) -> ControlFlow<()> {
@@ -404,6 +405,7 @@ fn take_record(
     let mut next = || lists.next().unwrap_or_default();
     let (genres, keywords, cast) = (next(), next(), next());
     let (directors, countries, languages) = (next(), next(), next());
+    let (companies, collections) = (next(), next());
     drop(lists);
     let film = Film {
         id: text("id"),
@@ -417,6 +419,8 @@ fn take_record(
         directors,
         countries,
         languages,
+        companies,
+        collections,
         plot: String::new(),
         votes: parse_votes(&text("votes")),
         tags: text("tags"),
@@ -499,7 +503,7 @@ fn take_object(
 ) -> ControlFlow<()> {
     let value = |field: &str| columns.position(field).and_then(|at| fields.get(&keys[at]));
     let text = |field: &str| value(field).and_then(text_of_value).unwrap_or_default();
-    let list = |field: &str| value(field).map(list_of_value).unwrap_or_default();
+    let list = |field: &str| value(field).map(|value| list_of_value(field, value)).unwrap_or_default();
     let film = Film {
         id: text("id"),
         title: text("title"),
@@ -512,6 +516,8 @@ fn take_object(
         directors: list("directors"),
         countries: list("countries"),
         languages: list("languages"),
+        companies: list("companies"),
+        collections: list("collections"),
         plot: String::new(),
         votes: parse_votes(&text("votes")),
         tags: text("tags"),

@@ -35,7 +35,7 @@ pub enum SourceKind {
     Keywords,
     /// Actors and directors; a row may be a film or one person of it.
     People,
-    /// Titles, original titles, years, languages, countries.
+    /// Titles, original titles, years, languages, countries, production companies, series.
     Titles,
     /// How many votes they have.
     Votes,
@@ -198,6 +198,8 @@ fn fields_of(kind: SourceKind) -> &'static [&'static str] {
             "crew",
             "countries",
             "languages",
+            "companies",
+            "collections",
             "plot",
             "votes",
             "tags",
@@ -205,7 +207,9 @@ fn fields_of(kind: SourceKind) -> &'static [&'static str] {
         SourceKind::Plots => &["plot"],
         SourceKind::Keywords => &["keywords", "genres"],
         SourceKind::People => &["cast", "directors", "crew"],
-        SourceKind::Titles => &["original_title", "year", "languages", "countries", "title"],
+        SourceKind::Titles => {
+            &["original_title", "year", "languages", "countries", "companies", "collections", "title"]
+        }
         SourceKind::Votes => &["votes"],
         SourceKind::Ids => &[],
     }
@@ -386,7 +390,7 @@ impl Sources {
         let wanted = |field: &'static str| Some(field).filter(takes);
         let get = |field: &'static str| wanted(field).map(&text).unwrap_or_default();
         let list = |field: &'static str| {
-            wanted(field).and_then(value).map(|value| list_of_value(&value)).unwrap_or_default()
+            wanted(field).and_then(value).map(|value| list_of_value(field, &value)).unwrap_or_default()
         };
         let mut directors = list("directors");
         if directors.is_empty() && kind != SourceKind::Titles {
@@ -408,6 +412,8 @@ impl Sources {
             directors,
             countries: list("countries"),
             languages: list("languages"),
+            companies: list("companies"),
+            collections: list("collections"),
             plot: get("plot"),
             votes: parse_votes(&get("votes")),
             tags: get("tags"),
@@ -607,6 +613,8 @@ impl Sources {
                 ("directors", &mut film.directors, row.directors),
                 ("countries", &mut film.countries, row.countries),
                 ("languages", &mut film.languages, row.languages),
+                ("companies", &mut film.companies, row.companies),
+                ("collections", &mut film.collections, row.collections),
             ] {
                 let is_new = mine.is_empty() && !other.is_empty();
                 reports.settle(field, mine, other, Vec::is_empty, |a, b| same_items(a, b));
@@ -715,6 +723,8 @@ fn gather(film: &mut Film, more: Film) {
         (&mut film.directors, more.directors),
         (&mut film.countries, more.countries),
         (&mut film.languages, more.languages),
+        (&mut film.companies, more.companies),
+        (&mut film.collections, more.collections),
     ] {
         for item in other {
             if !mine.contains(&item) {

@@ -331,6 +331,8 @@ impl Builder<'_> {
         for language in &film.languages {
             add(Relation::Language, Kind::Language, language_name(language));
         }
+        film.companies.iter().for_each(|name| add(Relation::Company, Kind::Company, name));
+        film.collections.iter().for_each(|name| add(Relation::Collection, Kind::Collection, name));
         if let Some(year) = film.year {
             add(Relation::Year, Kind::Year, &year.to_string());
             add(Relation::Decade, Kind::Decade, &is_a::decade_of(year));

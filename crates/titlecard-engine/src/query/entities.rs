@@ -40,9 +40,12 @@ impl Reader<'_> {
                     continue;
                 }
                 last_kind = Some(kind);
-                if let Some(confidence) =
-                    self.confidence(kind, *first, *end, &capitals_count, marks, &comparisons)
-                {
+                let confidence = match kind {
+                    Kind::Company => self.company(*first, *end, *name, &capitals_count, marks),
+                    Kind::Collection => self.collection(*first, *end, *name, &capitals_count, marks),
+                    _ => self.confidence(kind, *first, *end, &capitals_count, marks, &comparisons),
+                };
+                if let Some(confidence) = confidence {
                     candidates.push(Candidate { first: *first, end: *end, kind, name: *name, confidence });
                 }
             }
@@ -157,7 +160,7 @@ impl Reader<'_> {
         let rare = content.iter().any(|at| !self.lexicon.is_common(words.get(*at)));
         let capitalised = self.is_capitalised(first, end, meaningful, marks);
         match kind {
-            Kind::Film | Kind::Collection => {
+            Kind::Film => {
                 let span = words.span(first, end);
                 // Nearly every word is some film's title; most end here.
                 if n == 1 && !capitalised && !self.is_quoted(first, end) && !marks.of[first].compared {
@@ -230,13 +233,99 @@ impl Reader<'_> {
                 }
                 Some(if n >= 2 { 0.8 } else { 0.5 })
             }
-            Kind::Company | Kind::Place | Kind::Country | Kind::Language => {
+            Kind::Place | Kind::Country | Kind::Language => {
                 let sure =
                     capitalised && !content.is_empty() && content.iter().all(|at| !marks.of[*at].generic);
                 sure.then_some(if n >= 2 { 0.8 } else { 0.5 })
             }
-            Kind::Year | Kind::Decade => None,
+            Kind::Company | Kind::Collection | Kind::Year | Kind::Decade => None,
         }
+    }
+
+    /// How likely a company is meant. Many are called by a common word ("Universal", "Focus", "Legendary"): a name needs
+    /// its capitals, and to say itself that it is one ("Studio Ghibli") or to stand where films are said to come from.
+    fn company(
+        &self,
+        first: usize,
+        end: usize,
+        name: u32,
+        meaningful: &[bool],
+        marks: &Marks,
+    ) -> Option<f32> {
+        let words = self.words;
+        let is_plain = |at: usize| !marks.of[at].stop && !marks.of[at].generic;
+        // "A French film" names no company called "French Films"; "Pixar movie" is a name of a genre, "Pixar" is none.
+        let is_listed = self.cues.iter().any(|cue| match cue.class {
+            Class::Country | Class::Demonym | Class::Language => cue.first <= first && end <= cue.end,
+            Class::Genre => cue.first == first && cue.end == end,
+            _ => false,
+        });
+        if is_listed || !(first..end).any(is_plain) || !self.is_capitalised(first, end, meaningful, marks) {
+            return None;
+        }
+        let whole = self.lexicon.name(name);
+        let bare = whole.strip_prefix("the ").or_else(|| whole.strip_suffix(" the")).unwrap_or(whole);
+        if Kind::Company.short_name(whole) != bare {
+            return Some(0.8);
+        }
+        let is_also =
+            |kind: Kind| matches!(kind, Kind::Person | Kind::Place | Kind::Country | Kind::Language);
+        if self.lexicon.entities(name).any(|(kind, _)| is_also(kind)) {
+            return None;
+        }
+        // "A Pixar movie", "a Hammer horror", "a Universal monster film".
+        let film_follows = self.cues.iter().any(|cue| {
+            matches!(cue.class, Class::FilmNoun | Class::Genre)
+                && (end..=end + 1).contains(&cue.first)
+                && words.same_sentence(cue.first, first)
+        }) && !words.items[end].after_break;
+        let made_by = match words.before(first, 1) {
+            "by" => matches!(
+                words.before(first, 2),
+                "made" | "produced" | "released" | "distributed" | "animated" | "movie" | "film"
+            ),
+            "from" => matches!(
+                words.before(first, 2),
+                "movie" | "movies" | "film" | "films" | "cartoon" | "anime" | "released" | "something"
+            ),
+            _ => false,
+        };
+        (film_follows || made_by).then_some(0.7)
+    }
+
+    /// How likely a series of films is meant. Most are called like a film of theirs, so a word for several films has to
+    /// follow: "one of the Alien movies", "the Rocky series".
+    fn collection(
+        &self,
+        first: usize,
+        end: usize,
+        name: u32,
+        meaningful: &[bool],
+        marks: &Marks,
+    ) -> Option<f32> {
+        let is_named = self.is_capitalised(first, end, meaningful, marks) || self.is_quoted(first, end);
+        if !is_named || self.is_no_title(first, end, marks) {
+            return None;
+        }
+        let whole = self.lexicon.name(name);
+        if Kind::Collection.short_name(whole) != whole {
+            return Some(0.8);
+        }
+        let of_several = matches!(
+            self.words.within(end, first),
+            "films"
+                | "movies"
+                | "flicks"
+                | "series"
+                | "franchise"
+                | "trilogy"
+                | "saga"
+                | "sequel"
+                | "sequels"
+                | "prequel"
+                | "prequels"
+        );
+        (of_several && !self.words.items[end].after_break).then_some(0.7)
     }
 
     /// Whether our lists know these words as a country or language.

@@ -24,13 +24,17 @@ pub enum Field {
     Director,
     /// A keyword.
     Keyword,
+    /// A production company.
+    Company,
+    /// A series of films.
+    Collection,
     /// Words of the title.
     Title,
 }
 
 impl Field {
     /// All fields, in the order in which they are listed.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Year,
         Self::Genre,
         Self::Country,
@@ -39,6 +43,8 @@ impl Field {
         Self::Actor,
         Self::Director,
         Self::Keyword,
+        Self::Company,
+        Self::Collection,
         Self::Title,
     ];
 
@@ -53,6 +59,8 @@ impl Field {
             Self::Actor => "actor",
             Self::Director => "director",
             Self::Keyword => "keyword",
+            Self::Company => "company",
+            Self::Collection => "collection",
             Self::Title => "title",
         }
     }
@@ -323,6 +331,8 @@ fn example(field: Field) -> &'static str {
         Field::Person | Field::Actor => "\"Sigourney Weaver\"",
         Field::Director => "\"Ridley Scott\"",
         Field::Keyword => "robot",
+        Field::Company => "\"Studio Ghibli\"",
+        Field::Collection => "\"Toy Story Collection\"",
         Field::Title => "alien",
     }
 }
@@ -458,8 +468,8 @@ mod tests {
         `eighties` is not a year or a range of years (allowed: `1984`, `1980..1989`, `1980..`, `..1989`, `1980s`)
         the range `1989..1980` ends before it begins; write `year:1980..1989`
         `..` is not a year or a range of years (allowed: `1984`, `1980..1989`, `1980..`, `..1989`, `1980s`)
-        there is no filter `gener` (allowed: year, genre, country, language, person, actor, director, keyword, title); did you mean `genre:`?
-        there is no filter `foo` (allowed: year, genre, country, language, person, actor, director, keyword, title)
+        there is no filter `gener` (allowed: year, genre, country, language, person, actor, director, keyword, company, collection, title); did you mean `genre:`?
+        there is no filter `foo` (allowed: year, genre, country, language, person, actor, director, keyword, company, collection, title)
         the filter `genre:` has no value; write `genre:horror`
         the filter `genre:"sci` has no closing quotation mark
         the filter `genre:` has no value; write `genre:horror`

@@ -82,8 +82,8 @@ impl Default for Lexicon {
 
 impl Lexicon {
     /// A lexicon of these entities: kind, id and name. Several entities may share a name, and one entity
-    /// may come with several names. Names of films and collections are also known without a leading article
-    /// (and "collection"), those of keywords and genres in singular and plural.
+    /// may come with several names. Names of films are also known without a leading article, those of companies and
+    /// collections by their [short names](Kind::short_name), those of keywords and genres in singular and plural.
     pub fn from_entities<'a>(entities: impl IntoIterator<Item = (Kind, u32, &'a str)>) -> Self {
         let mut builder = Builder::default();
         for (kind, id, name) in entities {
@@ -94,7 +94,7 @@ impl Lexicon {
 
     /// The names of a graph's entities that questions may name.
     pub fn of_graph(graph: &Graph) -> Self {
-        const KINDS: [Kind; 7] = [
+        const KINDS: [Kind; 9] = [
             Kind::Film,
             Kind::Genre,
             Kind::Keyword,
@@ -102,6 +102,8 @@ impl Lexicon {
             Kind::Country,
             Kind::Language,
             Kind::Place,
+            Kind::Company,
+            Kind::Collection,
         ];
         let names = KINDS.into_iter().flat_map(|kind| graph.entities(kind).map(move |id| (kind, id)));
         let mut builder = Builder::default();
@@ -372,9 +374,12 @@ impl Builder {
         let mut words: Vec<&str> = tokens.iter().map(String::as_str).collect();
         self.add_words(kind, id, &words);
         match kind {
-            Kind::Collection if words.len() > 1 && words.last() == Some(&"collection") => {
-                words.pop();
-                self.add_words(kind, id, &words);
+            Kind::Company | Kind::Collection => {
+                let key = words.join(" ");
+                let short: Vec<&str> = kind.short_name(&key).split(' ').collect();
+                if short.len() < words.len() {
+                    self.add_words(kind, id, &short);
+                }
             }
             Kind::Film if words.len() > 2 && matches!(words[0], "the" | "a" | "an") => {
                 self.add_words(kind, id, &words[1..]);

@@ -23,7 +23,13 @@ fn sample() -> &'static Sample {
     SAMPLE.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("graph.tcg");
-        let films = sample_films();
+        let mut films = sample_films();
+        // The sample has no companies and series.
+        for (at, film) in films.iter_mut().enumerate() {
+            let of = |names: [&str; 3]| names.get(at % 5).map(|&name| name.to_owned()).into_iter().collect();
+            film.companies = of(["Pixar", "Pixar Animation Studios", "A24"]);
+            film.collections = of(["Alien Collection", "Toy Story Collection", "Alien"]);
+        }
         graph::build(&path, &films, &GraphConfig::default(), &mut go_on).unwrap();
         let graph = Graph::open(&path).unwrap();
         Sample { facts: Facts::of_films(&films), films, graph, _folder: folder }
@@ -36,6 +42,8 @@ fn kind_of(field: Field) -> Kind {
         Field::Keyword => Kind::Keyword,
         Field::Country => Kind::Country,
         Field::Language => Kind::Language,
+        Field::Company => Kind::Company,
+        Field::Collection => Kind::Collection,
         _ => Kind::Person,
     }
 }
@@ -49,12 +57,15 @@ fn meets(film: u32, condition: &Condition) -> bool {
     };
     let sought = entity_key(&condition.value);
     let is = |id: EntityId| graph.kind(id) == kind_of(condition.field) && graph.key(id) == sought;
+    let is_called = |id: EntityId| is(id) || kind_of(condition.field).short_name(graph.key(id)) == sought;
     let any = |found: Vec<EntityId>| found.into_iter().any(|id| is(id) || graph.ancestors(id).any(is));
     match condition.field {
         Field::Genre => any([linked(&[Relation::Genre], true), linked(&[Relation::Keyword], false)].concat()),
         Field::Keyword => any(linked(&[Relation::Keyword, Relation::Genre], true)),
         Field::Country => linked(&[Relation::Country], true).into_iter().any(is),
         Field::Language => linked(&[Relation::Language], true).into_iter().any(is),
+        Field::Company => linked(&[Relation::Company], true).into_iter().any(is_called),
+        Field::Collection => linked(&[Relation::Collection], true).into_iter().any(is_called),
         Field::Person => linked(&[Relation::Actor, Relation::Director], true).into_iter().any(is),
         Field::Actor => linked(&[Relation::Actor], true).into_iter().any(is),
         Field::Director => linked(&[Relation::Director], true).into_iter().any(is),

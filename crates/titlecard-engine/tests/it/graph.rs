@@ -49,6 +49,8 @@ fn column(film: &Film, relation: Relation) -> Vec<String> {
         Relation::Actor => film.cast.clone(),
         Relation::Director => film.directors.clone(),
         Relation::Language => film.languages.clone(),
+        Relation::Company => film.companies.clone(),
+        Relation::Collection => film.collections.clone(),
         Relation::Year => film.year.map(|year| year.to_string()).into_iter().collect(),
         Relation::Decade => film.year.map(|year| format!("{}s", year / 10 * 10)).into_iter().collect(),
         _ => Vec::new(),
@@ -415,18 +417,22 @@ proptest! {
 
     #[test]
     fn any_catalogue_round_trips(
-        rows in prop::collection::vec((names(), names(), names(), prop::option::of(1890..2030)), 1..8)
+        rows in prop::collection::vec(
+            (names(), names(), names(), names(), names(), prop::option::of(1890..2030)), 1..8
+        )
     ) {
         let films: Vec<Film> = rows
             .into_iter()
             .enumerate()
-            .map(|(at, (genres, keywords, cast, year))| Film {
+            .map(|(at, (genres, keywords, cast, companies, collections, year))| Film {
                 id: format!("{at}/é%_ "),
                 title: format!("Film <{at}> & \"{}\"", cast.join("\t")),
                 tags: "x".to_owned(),
                 genres,
                 keywords,
                 cast,
+                companies,
+                collections,
                 year,
                 ..Film::default()
             })
@@ -434,7 +440,14 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let (_, graph) = made(&folder.path().join("graph.tcg"), &films, &GraphConfig::default());
         for (at, film) in films.iter().enumerate() {
-            for relation in [Relation::Genre, Relation::Keyword, Relation::Actor, Relation::Year] {
+            for relation in [
+                Relation::Genre,
+                Relation::Keyword,
+                Relation::Actor,
+                Relation::Year,
+                Relation::Company,
+                Relation::Collection,
+            ] {
                 let found: Vec<&str> = graph
                     .edges(at as u32, relation)
                     .filter(|edge| !edge.1)

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "tests say what they skip")]
 
 mod catalogue;
+mod companies;
 mod evaluation;
 mod faults;
 mod filter;

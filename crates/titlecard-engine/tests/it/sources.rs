@@ -93,6 +93,37 @@ fn sources_are_joined_by_every_id_and_by_title() {
 }
 
 #[test]
+fn companies_and_series_come_from_any_source_of_films_or_titles() {
+    let (films, report) = prepare(
+        &[
+            ("films.csv", FILMS),
+            (
+                "metadata.csv",
+                b"id,title,release_date,belongs_to_collection,production_companies\n\
+                  2,Alien,1979,\"{'id': 8091, 'name': 'Alien Collection'}\",\"[{'name': 'Brandywine, Inc.', 'id': 1}]\"\n\
+                  1,Blade Runner,1982,,\"The Ladd Company, Warner Bros., Inc.\"\n",
+            ),
+            ("rows.csv", b"id,company\n2,Fox\n3,Mosfilm\n3,Unit Four\n3,Mosfilm\n"),
+        ],
+        &[
+            source("films.csv", ""),
+            source("metadata.csv", "adds = false"),
+            source("rows.csv", "kind = \"titles\""),
+        ]
+        .concat(),
+    )
+    .unwrap();
+    let of = |at: usize| (films[at].companies.join("; "), films[at].collections.join("; "));
+    assert_eq!(of(0), ("The Ladd Company; Warner Bros., Inc.".to_owned(), String::new()));
+    assert_eq!(of(1), ("Brandywine, Inc.".to_owned(), "Alien Collection".to_owned()));
+    assert_eq!(of(2), ("Mosfilm; Unit Four".to_owned(), String::new()));
+    let filled = |source: usize, field: &str| report.sources[source].filled.get(field).copied();
+    assert_eq!((filled(1, "companies"), filled(1, "collections")), (Some(2), Some(1)));
+    assert_eq!(filled(2, "companies"), Some(1));
+    assert_eq!(report.sources[2].conflicts["companies"].count, 1);
+}
+
+#[test]
 fn conflicts_are_settled_by_priority_then_order_and_counted() {
     let files: [(&str, &[u8]); 3] = [
         ("films.csv", FILMS),

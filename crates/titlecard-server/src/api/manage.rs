@@ -236,6 +236,8 @@ fn film_of(input: FilmInput, id_of_path: Option<&str>) -> Result<Film, String> {
         directors: named(input.directors),
         countries: named(input.countries),
         languages: named(input.languages),
+        companies: named(input.companies),
+        collections: named(input.collections),
         plot: input.plot,
         votes: input.votes,
         tags: input.tags.unwrap_or_default().trim().to_owned(),

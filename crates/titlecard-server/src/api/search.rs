@@ -216,7 +216,13 @@ fn chips_of(understood: &Understanding, composed: &Composed) -> Vec<Chip> {
         }
         let filterable = matches!(
             entity.kind,
-            Kind::Genre | Kind::Country | Kind::Language | Kind::Keyword | Kind::Person
+            Kind::Genre
+                | Kind::Country
+                | Kind::Language
+                | Kind::Keyword
+                | Kind::Person
+                | Kind::Company
+                | Kind::Collection
         );
         let not = if entity.negated { "-" } else { "" };
         let strict = (filterable && !entity.compared && !entity.name.contains('"'))

@@ -180,6 +180,10 @@ pub(crate) struct FilmBody {
     pub(crate) countries: Vec<String>,
     /// Languages.
     pub(crate) languages: Vec<String>,
+    /// Production companies.
+    pub(crate) companies: Vec<String>,
+    /// Series of films it belongs to.
+    pub(crate) collections: Vec<String>,
     /// How widely it is known, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) votes: Option<u32>,
@@ -199,6 +203,8 @@ impl From<Film> for FilmBody {
             directors: film.directors,
             countries: film.countries,
             languages: film.languages,
+            companies: film.companies,
+            collections: film.collections,
             votes: film.votes,
         }
     }
@@ -626,6 +632,12 @@ pub(crate) struct FilmInput {
     /// Languages, the original one first.
     #[serde(default)]
     pub(crate) languages: Vec<String>,
+    /// Production companies, leading ones first.
+    #[serde(default)]
+    pub(crate) companies: Vec<String>,
+    /// Series of films it belongs to.
+    #[serde(default)]
+    pub(crate) collections: Vec<String>,
     /// What happens in it, told at length.
     #[serde(default)]
     pub(crate) plot: String,

@@ -61,9 +61,10 @@ fn answers_after_changes_are_those_of_a_fresh_build() {
     assert_eq!(found["hits"][0]["film"]["title"], "The Violet Keeper");
     assert_eq!(found["n_films"], 416);
 
-    let changed =
-        film("new-1", "The Lilac Keeper", "A lighthouse keeper breeds lilac octopuses.").to_string();
-    server.by(&write, "PUT", "/v1/films/new-1", "application/json", &changed).expect(202);
+    let mut changed = film("new-1", "The Lilac Keeper", "A lighthouse keeper breeds lilac octopuses.");
+    changed["companies"] = json!(["Octopus Pictures", " "]);
+    changed["collections"] = json!(["Keeper Collection"]);
+    server.by(&write, "PUT", "/v1/films/new-1", "application/json", &changed.to_string()).expect(202);
     server.by(&write, "DELETE", &format!("/v1/films/{jaws}"), "", "").expect(202);
     server.by(&write, "DELETE", "/v1/films/new-2", "", "").expect(202);
     assert_eq!(server.by(&write, "DELETE", "/v1/films/new-2", "", "").expect(404).code(), "unknown_film");
@@ -74,7 +75,12 @@ fn answers_after_changes_are_those_of_a_fresh_build() {
         (&json!(5), &json!(5))
     );
     assert_eq!(server.get(&format!("/v1/films/{jaws}")).expect(404).code(), "unknown_film");
-    assert_eq!(server.get("/v1/films/new-1").expect(200).json()["title"], "The Lilac Keeper");
+    let lilac = server.get("/v1/films/new-1").expect(200).json();
+    assert_eq!(lilac["title"], "The Lilac Keeper");
+    assert_eq!(
+        (&lilac["companies"], &lilac["collections"]),
+        (&json!(["Octopus Pictures"]), &json!(["Keeper Collection"]))
+    );
     assert_eq!(server.get("/v1/suggest?q=lilac+keeper").json()["titles"][0]["id"], "new-1");
 
     // The same films by the steps of the command line, in a folder that never saw a change.
@@ -87,6 +93,8 @@ fn answers_after_changes_are_those_of_a_fresh_build() {
         overview: "A lighthouse keeper breeds lilac octopuses.".into(),
         year: Some(1999),
         genres: vec!["Mystery".into()],
+        companies: vec!["Octopus Pictures".into()],
+        collections: vec!["Keeper Collection".into()],
         ..Film::default()
     };
     film.tags = film.build_tags();
@@ -97,6 +105,33 @@ fn answers_after_changes_are_those_of_a_fresh_build() {
     pipeline::build_index(&fresh, &config, &films, &mut progress::silent).unwrap();
     let fresh = serve_in(fresh, config);
     assert_eq!(answers(&server), answers(&fresh));
+}
+
+#[test]
+fn companies_and_series_are_chips_that_filter() {
+    let (server, [_, write, _]) = serve_with_keys(|config| config.server.rebuild_after_ms = 0);
+    let mut lilac = film("lilac", "The Lilac Keeper", "A lighthouse keeper breeds lilac octopuses.");
+    lilac["companies"] = json!(["Octopus Pictures"]);
+    lilac["collections"] = json!(["Keeper Collection"]);
+    server.by(&write, "PUT", "/v1/films/lilac", "application/json", &lilac.to_string()).expect(202);
+    built(&server);
+    let answer = server.search("one of the Keeper movies, not an Octopus film I think");
+    let strict: Vec<&str> =
+        answer["chips"].as_array().unwrap().iter().filter_map(|chip| chip["strict"].as_str()).collect();
+    assert!(strict.contains(&"collection:\"keeper\""), "{strict:?}");
+    assert!(strict.contains(&"-company:\"octopus\""), "{strict:?}");
+    for (filters, n_passing) in [
+        (json!(["collection:\"keeper\""]), 1),
+        (json!(["company:\"Octopus Pictures\""]), 1),
+        (json!(["-company:\"octopus\""]), 414),
+    ] {
+        let body = json!({ "query": "a lighthouse", "filters": filters });
+        let found = server.post("/v1/search", &body).expect(200).json();
+        assert_eq!(found["n_passing"], n_passing, "{filters}");
+    }
+    let unknown =
+        server.post("/v1/search", &json!({ "query": "a lighthouse", "filters": ["company:octopuss"] }));
+    assert_eq!(unknown.expect(422).code(), "bad_filter");
 }
 
 #[test]
