@@ -33,7 +33,8 @@ use wordvec::encoder::{MappedEncoder, Side, StaticEncoder, TextEncoder};
 use wordvec::pool::Sif;
 
 use crate::artifact::{
-    ArtifactError, FileStamp, Manifest, hex, read_bytes, sync_folder, write_atomically, write_bytes,
+    ArtifactError, FileStamp, Manifest, films_stamp, hex, read_bytes, sync_folder, write_atomically,
+    write_bytes,
 };
 use crate::catalogue::Film;
 use crate::config::{Config, ServerConfig};
@@ -257,6 +258,7 @@ impl SearchIndex {
             written_by: format!("titlecard {}", env!("CARGO_PKG_VERSION")),
             generation: generation.clone(),
             n_films: films.len(),
+            films: Some(films_stamp(films.iter().map(|film| film.id.as_str()))),
             // An index is handed on; how it is served is nobody's business.
             settings: toml::Value::try_from(Config { server: ServerConfig::default(), ..config.clone() })
                 .map_err(|error| IndexError::Inconsistent {
