@@ -125,6 +125,33 @@ pub(crate) fn sync_folder(folder: &Path) {
     }
 }
 
+/// Opens the file at `path`, made if it is not there, and locks it until it is closed: by dropping it, or by the
+/// operating system when the process ends in whatever way. None if another has the lock.
+///
+/// # Errors
+/// [`ArtifactError::Io`].
+pub fn try_lock(path: &Path) -> Result<Option<File>, ArtifactError> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(ArtifactError::io("create folder", folder))?;
+    }
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(ArtifactError::io("open", path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        // Some file systems know no locks: one process at a time is then the user's care.
+        Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+            tracing::warn!(path = %path.display(), "this file system cannot lock files");
+            Ok(Some(file))
+        }
+        Err(fs::TryLockError::Error(error)) => Err(ArtifactError::io("lock", path)(error)),
+    }
+}
+
 /// Reads a whole file; a missing one names the command that makes it.
 ///
 /// # Errors

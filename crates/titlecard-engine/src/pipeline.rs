@@ -23,12 +23,12 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wordvec::WordVectors;
 use wordvec::train::{Corpus, Phrases, SentenceSource, train, train_subwords};
 
-use crate::artifact::{ArtifactError, Manifest, read_bytes, write_atomically, write_bytes};
+use crate::artifact::{ArtifactError, Manifest, read_bytes, try_lock, write_atomically, write_bytes};
 use crate::catalogue::{
     Catalogue, CatalogueError, CleaningReport, Film, FilmWriter, Joined, ReadOptions, Sources, Split,
     load_prepared, read_films, split_of,
@@ -113,6 +113,21 @@ pub enum PipelineError {
     BadName {
         /// The name.
         name: String,
+    },
+    /// Another process writes into the working folder.
+    #[error(
+        "another `titlecard` is writing into `{}`; wait until it has ended (searching goes on meanwhile)",
+        root.display()
+    )]
+    Busy {
+        /// The working folder.
+        root: PathBuf,
+    },
+    /// A copy that cannot be made.
+    #[error("{what}")]
+    Backup {
+        /// Why, and what to do.
+        what: String,
     },
     /// Stopped from outside.
     #[error(transparent)]
@@ -234,6 +249,43 @@ impl Workspace {
     pub fn logs(&self) -> PathBuf {
         self.root.join("tmp/logs")
     }
+
+    /// The file that is locked by whoever writes catalogue, word vectors, graph or index.
+    pub fn lock_file(&self) -> PathBuf {
+        self.root.join(".lock")
+    }
+
+    /// The right to write catalogue, word vectors, graph and index, to be held from reading what they are made of to
+    /// their end. Readers need none.
+    ///
+    /// # Errors
+    /// [`PipelineError::Busy`] if another process, or another part of this one, has it.
+    pub fn lock(&self) -> Result<WorkspaceLock, PipelineError> {
+        match try_lock(&self.lock_file())? {
+            Some(file) => Ok(WorkspaceLock { _file: file }),
+            None => Err(PipelineError::Busy { root: self.root.clone() }),
+        }
+    }
+
+    /// [`Workspace::lock`] as soon as nobody else has it. `report` is told every tenth of a second that it waits.
+    ///
+    /// # Errors
+    /// [`PipelineError::Interrupted`] if told to stop.
+    pub fn lock_when_free(&self, report: &mut Report<'_>) -> Result<WorkspaceLock, PipelineError> {
+        loop {
+            match self.lock() {
+                Err(PipelineError::Busy { .. }) => tell(report, "waiting for another `titlecard`", 0, 0, "")?,
+                result => return result,
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+/// The right to write, see [`Workspace::lock`]; given back when dropped, or when the process ends in whatever way.
+#[derive(Debug)]
+pub struct WorkspaceLock {
+    _file: fs::File,
 }
 
 /// Reads and cleans the catalogue named in the settings, or the sample inside the program.

@@ -55,8 +55,15 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Serve
     move |source| ServeError::Pipeline(ArtifactError::io(action, &path)(source).into())
 }
 
-/// Ends an exchange that was cut off, and removes what an unfinished build left. Before the working folder is opened.
-pub(crate) fn recover(workspace: &Workspace, journal: &mut Journal) -> Result<(), ServeError> {
+/// Ends what an earlier server left unfinished, before the working folder is opened.
+pub(crate) fn begin(workspace: &Workspace, journal: &mut Journal) -> Result<(), ServeError> {
+    // Opening alone writes nothing that others write, so it need not wait for them.
+    let _lock = publish_path(workspace).exists().then(|| workspace.lock()).transpose()?;
+    recover(workspace, journal)
+}
+
+/// Ends an exchange that was cut off, and removes what an unfinished build left.
+fn recover(workspace: &Workspace, journal: &mut Journal) -> Result<(), ServeError> {
     let marker = publish_path(workspace);
     if marker.exists() {
         let bytes = read_bytes(&marker, "titlecard serve").map_err(PipelineError::from)?;
@@ -153,6 +160,8 @@ pub(crate) fn builder(shared: &Arc<Shared>) {
 /// Builds a state of catalogue and journal, and exchanges it.
 fn build(shared: &Shared) -> Result<(), ServeError> {
     let workspace = &shared.workspace;
+    // What is read now is written over at the end: nobody else may write in between.
+    let _lock = workspace.lock_when_free(&mut |_| go_on(shared))?;
     if publish_path(workspace).exists() {
         // An exchange failed half-way, such as for want of room: it is ended before anything new is built in its place.
         let _exchange = locked(&shared.exchange);
@@ -167,7 +176,7 @@ fn build(shared: &Shared) -> Result<(), ServeError> {
     let mut report = |progress: &Progress<'_>| {
         let (step, done, total) = (progress.step.to_owned(), progress.done, progress.total);
         shared.updates().build = Build::Running { step, done, total };
-        if shared.is_stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        go_on(shared)
     };
     let note =
         |step: &str| shared.updates().build = Build::Running { step: step.to_owned(), done: 0, total: 0 };
@@ -205,6 +214,10 @@ fn build(shared: &Shared) -> Result<(), ServeError> {
     shared.metrics.films.set(shared.snapshot().engine.index().n_films() as i64);
     tracing::info!(seq, "changes are built in");
     Ok(())
+}
+
+fn go_on(shared: &Shared) -> ControlFlow<()> {
+    if shared.is_stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// A state is built with the models of the working folder.

@@ -278,7 +278,10 @@ impl SearchIndex {
     /// # Errors
     /// [`IndexError`] naming the file and the command that remakes it.
     pub fn open(folder: &Path, thorough: bool) -> Result<Self, IndexError> {
-        let manifest = Manifest::read(&folder.join(MANIFEST))?;
+        of_current(folder, |manifest| Self::open_generation(folder, manifest, thorough))
+    }
+
+    fn open_generation(folder: &Path, manifest: Manifest, thorough: bool) -> Result<Self, IndexError> {
         let generation = folder.join(&manifest.generation);
         manifest.check_files(&generation, thorough)?;
         let inconsistent = |what: String| IndexError::Inconsistent { folder: folder.to_owned(), what };
@@ -376,17 +379,32 @@ impl SearchIndex {
     /// # Errors
     /// [`IndexError`] as for [`SearchIndex::open`].
     pub fn open_facts(folder: &Path) -> Result<Facts, IndexError> {
-        let manifest = Manifest::read(&folder.join(MANIFEST))?;
-        let path = folder.join(&manifest.generation).join(FACTS);
-        Facts::read(&read_bytes(&path, COMMAND)?).ok_or_else(|| IndexError::Inconsistent {
-            folder: folder.to_owned(),
-            what: format!("`{FACTS}` is damaged"),
+        of_current(folder, |manifest| {
+            let path = folder.join(&manifest.generation).join(FACTS);
+            Facts::read(&read_bytes(&path, COMMAND)?).ok_or_else(|| IndexError::Inconsistent {
+                folder: folder.to_owned(),
+                what: format!("`{FACTS}` is damaged"),
+            })
         })
     }
 
     /// Number of films.
     pub fn n_films(&self) -> usize {
         self.manifest.n_films
+    }
+}
+
+/// Opens something of the current generation. Another process may make a new generation and remove this one meanwhile:
+/// then the new one is opened.
+fn of_current<T>(folder: &Path, open: impl Fn(Manifest) -> Result<T, IndexError>) -> Result<T, IndexError> {
+    let path = folder.join(MANIFEST);
+    loop {
+        let manifest = Manifest::read(&path)?;
+        let generation = manifest.generation.clone();
+        match open(manifest) {
+            Err(_) if Manifest::read(&path).is_ok_and(|now| now.generation != generation) => {}
+            result => return result,
+        }
     }
 }
 

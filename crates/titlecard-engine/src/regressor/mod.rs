@@ -354,6 +354,11 @@ impl Regressor {
         Ok(bytes)
     }
 
+    /// Whether a file that [`Regressor::from_bytes`] reads has a checksum, which it then compared.
+    pub fn has_checksum(bytes: &[u8]) -> bool {
+        checksum_of(bytes).is_some()
+    }
+
     /// Reads a model written by [`Regressor::to_bytes`].
     ///
     /// # Errors
