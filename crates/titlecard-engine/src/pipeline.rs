@@ -267,7 +267,7 @@ impl Workspace {
         }
     }
 
-    /// [`Workspace::lock`] as soon as nobody else has it. `report` is told every tenth of a second that it waits.
+    /// [`Workspace::lock`] as soon as nobody else has it. `report` is told again and again that it waits.
     ///
     /// # Errors
     /// [`PipelineError::Interrupted`] if told to stop.
@@ -277,7 +277,7 @@ impl Workspace {
                 Err(PipelineError::Busy { .. }) => tell(report, "waiting for another `titlecard`", 0, 0, "")?,
                 result => return result,
             }
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }

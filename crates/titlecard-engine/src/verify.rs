@@ -234,10 +234,13 @@ fn settings(path: &Path, remake: &str) -> Verdict {
 }
 
 fn json(path: &Path, remake: &str) -> Verdict {
-    let read = || serde_json::from_slice::<serde_json::Value>(&fs::read(path)?);
-    match read() {
+    let read = fs::read(path).map_err(|error| error.to_string());
+    let is_json = |bytes: Vec<u8>| {
+        serde_json::from_slice::<serde_json::Value>(&bytes).map_err(|error| error.to_string())
+    };
+    match read.and_then(is_json) {
         Ok(_) => Verdict::no_checksum(TOLD),
-        Err(error) => Verdict::of_error(&error, remake),
+        Err(what) => Verdict::damaged(what, remake),
     }
 }
 

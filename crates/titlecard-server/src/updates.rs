@@ -35,6 +35,8 @@ struct Publish {
     seq: u64,
 }
 
+/// Least time between two builds, so that whoever waits to write into the folder, such as a backup, comes to it.
+const LET_OTHERS: Duration = Duration::from_millis(100);
 /// Wait after a failed build, if no change comes.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -115,11 +117,12 @@ pub(crate) fn builder(shared: &Arc<Shared>) {
     let pause = Duration::from_millis(shared.settings.rebuild_after_ms);
     let mut not_before: Option<Instant> = None;
     let mut failed_seq = 0;
+    let mut ended = Instant::now();
     while !shared.is_stopping() {
         let updates = shared.updates();
         let last_seq = updates.journal.last_seq();
         let now = Instant::now();
-        let quiet_at = updates.last_change.map_or(now, |last| last + pause);
+        let quiet_at = updates.last_change.map_or(now, |last| last + pause).max(ended + LET_OTHERS);
         // A change that comes after a failure is a reason to try again at once.
         let ready_at = match not_before {
             Some(retry) if failed_seq == last_seq => quiet_at.max(retry),
@@ -154,6 +157,7 @@ pub(crate) fn builder(shared: &Arc<Shared>) {
                 shared.updates().build = Build::Failed(error.to_string());
             }
         }
+        ended = Instant::now();
     }
 }
 

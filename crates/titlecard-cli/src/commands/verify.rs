@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
         }
     } else {
         let mut table = Table::new();
-        table.load_preset(ASCII_MARKDOWN).set_header(["file", "bytes", "state", "note"]);
+        table.load_style(ASCII_MARKDOWN).set_header(["file", "bytes", "state", "note"]);
         for file in &checked {
             let state = match file.verdict.state {
                 State::Ok => "ok",

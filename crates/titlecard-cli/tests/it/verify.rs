@@ -84,6 +84,7 @@ fn every_damaged_file_is_named_with_the_way_out_and_nothing_is_written() {
         } else {
             // Without a checksum only what can no longer be read is known to be damaged.
             bad.truncate(bytes.len() / 2);
+            bad.extend(b"\0{\"");
         }
         fs::remove_file(&file).unwrap();
         fs::write(&file, &bad).unwrap();

@@ -216,7 +216,7 @@ fn a_graph_of_another_catalogue_is_refused() {
         n_films: ids.len(),
         films: stamped.then(|| films_stamp(ids.iter().copied())),
         settings: toml::Table::new().into(),
-        files: std::collections::BTreeMap::new(),
+        files: BTreeMap::new(),
     };
     let ids: Vec<&str> = films.iter().map(|film| film.id.as_str()).collect();
     let swapped: Vec<&str> = ids.iter().rev().copied().collect();

@@ -46,7 +46,7 @@ fn made(n_threads: usize) -> BTreeMap<String, Vec<u8>> {
     pipeline::train_word_vectors(&workspace, &config, films, &mut go_on).unwrap();
     pipeline::train_regressor(&workspace, &config, films, DEFAULT_REGRESSOR, false, &mut go_on).unwrap();
     let queries = sample::queries().unwrap();
-    let mut settings = EncoderSettings { n_buckets: 64, folds: 1, ..EncoderSettings::default() };
+    let mut settings = EncoderSettings { n_buckets: 64, folds: 2, ..EncoderSettings::default() };
     (settings.training.batch, settings.training.random_negatives) = (32, 32);
     encoder::train(&workspace, &config, films, &queries, &settings, &mut go_on).unwrap();
     pipeline::build_graph(&workspace, &config, films, &mut go_on).unwrap();

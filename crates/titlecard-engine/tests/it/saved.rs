@@ -88,16 +88,15 @@ fn answers(workspace: &Workspace) -> Result<String, pipeline::PipelineError> {
 
 #[test]
 fn working_folders_of_earlier_releases_open_and_are_not_rewritten() {
+    // Both are of the same films and models. Version 1 has no stamp of its films in the manifest, and regressor, encoder
+    // and other titles of their versions 1; version 2 has these in their versions 2.
+    let expected = fs::read_to_string(saved("folder_v2.txt")).unwrap();
     for name in ["folder_v1", "folder_v2"] {
         let folder = copied(name);
         let workspace = Workspace::new(folder.path());
         let before = contents(folder.path());
         assert_eq!(pipeline::load_films(&workspace).unwrap().len(), 12, "{name}");
-        assert_eq!(
-            answers(&workspace).unwrap(),
-            fs::read_to_string(saved(&format!("{name}.txt"))).unwrap(),
-            "{name}"
-        );
+        assert_eq!(answers(&workspace).unwrap(), expected, "{name}");
         pipeline::load_regressor(&workspace, DEFAULT_REGRESSOR).unwrap();
         let checked = verify(&workspace, &|_, _| None, &mut go_on).unwrap();
         assert!(checked.iter().all(|file| file.verdict.state != State::Damaged), "{name}: {checked:?}");
