@@ -180,18 +180,20 @@ impl Journal {
         Ok(Self { path: path.to_owned(), file, len: whole as u64, entries, last_seq, broken: false })
     }
 
-    /// Reads the journal at `path` and changes nothing: the number of changes in it that are not built in.
+    /// Reads the journal at `path` and changes nothing: the number of changes in it that are not built in, and of bytes
+    /// behind its last whole batch, which [`Journal::open`] takes for a write that was cut off, and removes.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn check(path: &Path) -> Result<usize, JournalError> {
+    pub fn check(path: &Path) -> Result<(usize, usize), JournalError> {
         let bytes = fs::read(path).map_err(|source| JournalError::Io {
             action: "read",
             path: path.to_owned(),
             source,
         })?;
-        let (entries, _) = read_batches(&bytes, path)?;
-        Ok(entries.iter().filter(|entry| entry.change != Change::Built).count())
+        let (entries, whole) = read_batches(&bytes, path)?;
+        let n_changes = entries.iter().filter(|entry| entry.change != Change::Built).count();
+        Ok((n_changes, bytes.len() - whole))
     }
 
     /// Changes that are not built in yet, in order.
@@ -352,7 +354,7 @@ mod tests {
         let saved = include_bytes!("../../../fixtures/saved/journal_v1");
         fs::write(&path, saved).unwrap();
         let changed = path.metadata().unwrap().modified().unwrap();
-        assert_eq!(Journal::check(&path).unwrap(), 2);
+        assert_eq!(Journal::check(&path).unwrap(), (2, 0));
         let journal = Journal::open(&path).unwrap();
         assert_eq!((journal.entries().len(), journal.last_seq()), (2, 9));
         let Change::Put { film } = &journal.entries()[0].change else { panic!("{:?}", journal.entries()) };

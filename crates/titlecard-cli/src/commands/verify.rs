@@ -74,7 +74,13 @@ fn others(name: &str, path: &Path) -> Option<Verdict> {
     match name {
         "server/journal" => {
             let remake = "put `server/journal` aside, remove its lines from the one named on, and send those changes again";
-            return Some(said(Journal::check(path).map(|_| Verdict::ok()).map_err(Into::into), remake));
+            let read = Journal::check(path).map(|found| match found {
+                (_, 0) => Verdict::ok(),
+                (_, n) => Verdict::no_checksum(&format!(
+                    "its last {n} bytes are no whole change: cut off when it was written and never acknowledged, or damaged"
+                )),
+            });
+            return Some(said(read.map_err(Into::into), remake));
         }
         "server/keys" => {
             let read = Keys::read(path).map(|_| Verdict::no_checksum("made to be edited"));

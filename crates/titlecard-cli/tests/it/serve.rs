@@ -201,7 +201,8 @@ impl Served {
         let questions =
             ["shark+beach+town", "the+film+that+was+kept", "a+long+war+year:1930..1990", "kept+number+3"];
         let ask = |question: &str| {
-            let (status, body) = self.send("GET", &format!("/v1/search?q={question}&k=50"), key, "").unwrap();
+            let (status, body) =
+                self.send("GET", &format!("/v1/search?q={question}&limit=50"), key, "").unwrap();
             assert_eq!(status, 200, "{body}");
             let mut body: serde_json::Value = serde_json::from_str(&body).unwrap();
             body.as_object_mut().unwrap().remove("latency_ms");
