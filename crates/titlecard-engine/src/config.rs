@@ -589,7 +589,8 @@ pub struct ServerConfig {
     pub max_update_bytes: usize,
     /// Films in one answer, at most.
     pub max_page: usize,
-    /// Milliseconds without a change after which changed films are built into a new state.
+    /// Milliseconds without a change after which changed films are built into the files of a new state; they are
+    /// built in too when the first of them is ten times as old.
     pub rebuild_after_ms: u64,
     /// Milliseconds that requests in flight get to end when the server is stopped.
     pub drain_ms: u64,
@@ -618,7 +619,7 @@ impl Default for ServerConfig {
             max_body_bytes: 65_536,
             max_update_bytes: 16_777_216,
             max_page: 100,
-            rebuild_after_ms: 2_000,
+            rebuild_after_ms: 60_000,
             drain_ms: 4_000,
         }
     }

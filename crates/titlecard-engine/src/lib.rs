@@ -27,6 +27,7 @@ pub mod rank;
 pub mod search;
 pub mod similar;
 pub mod titles;
+pub mod update;
 
 pub mod eval;
 

@@ -36,7 +36,7 @@ use crate::catalogue::{
 use crate::config::{Config, ConfigError};
 use crate::embedding::{Embedder, EmbeddingError};
 use crate::eval::tasks::{EvalError, NamedRegressor, Tuned};
-use crate::graph::{self, Graph, GraphError, GraphSummary};
+use crate::graph::{self, Graph, GraphError, GraphSummary, Lists};
 use crate::index::{Encoded, IndexError, SearchIndex, word_tokenizer};
 use crate::progress::{Interrupted, Progress, Report, tell};
 use crate::query::Lexicon;
@@ -108,6 +108,9 @@ pub enum PipelineError {
         /// What is wrong with it.
         source: RankerError,
     },
+    /// There is no graph where one is needed.
+    #[error("there is no knowledge graph; make it with `titlecard graph build`")]
+    NoGraph,
     /// A name that cannot be part of a file name.
     #[error("the name `{name}` is not usable; take letters, digits, `-` and `_`")]
     BadName {
@@ -208,6 +211,11 @@ impl Workspace {
     /// Original titles that differ from the titles, as JSON.
     pub fn other_titles(&self) -> PathBuf {
         self.root.join("graph/other_titles.json")
+    }
+
+    /// Phrases that stand for keywords, by which the films of changes are read.
+    pub fn graph_lists(&self) -> PathBuf {
+        self.root.join("graph/phrases.json")
     }
 
     /// What the graph came to, as JSON.
@@ -409,6 +417,7 @@ pub fn publish(from: &Workspace, to: &Workspace) -> Result<(), PipelineError> {
         (from.films(), to.films()),
         (from.graph(), to.graph()),
         (from.names(), to.names()),
+        (from.graph_lists(), to.graph_lists()),
         (from.graph_summary(), to.graph_summary()),
         (from.other_titles(), to.other_titles()),
     ] {
@@ -756,7 +765,10 @@ pub fn build_graph(
     films: &[Film],
     report: &mut Report<'_>,
 ) -> Result<GraphSummary, PipelineError> {
-    let summary = graph::build(&workspace.graph(), films, &config.graph, report)?;
+    tell(report, "building the graph", 0, films.len(), "lists")?;
+    let lists = Lists::learn(films, &config.graph)?;
+    let summary = graph::build_by(&workspace.graph(), films, &lists, &config.graph, report)?;
+    lists.save(&workspace.graph_lists())?;
     Lexicon::of_graph(&open_graph(workspace, None)?).save(&workspace.names())?;
     let path = workspace.graph_summary();
     let mut json = serde_json::to_vec_pretty(&summary)
@@ -799,6 +811,14 @@ fn check_same_films(workspace: &Workspace, graph: &Graph, index: &Manifest) -> R
     }
     let (found, expected) = (graph.n_films(), index.n_films);
     Err(GraphError::OtherCatalogue { path: workspace.graph(), found, expected })
+}
+
+/// What the texts of changed films are read by, for [`crate::update::update`]; `graph` is that of the working folder.
+///
+/// # Errors
+/// [`PipelineError::Graph`] if it is missing or damaged.
+pub fn open_lists(workspace: &Workspace, config: &Config, graph: &Graph) -> Result<Lists, PipelineError> {
+    Ok(Lists::open(&workspace.graph_lists(), graph, &config.graph)?)
 }
 
 /// Learns the rules that rank from lists of candidates and saves them.

@@ -164,6 +164,11 @@ impl Engine {
         Self { lexical, ..self.clone() }
     }
 
+    /// The same engine with another index.
+    pub fn with_index(&self, index: SearchIndex) -> Self {
+        Self { index: Arc::new(index), ..self.clone() }
+    }
+
     /// The same engine with the graph of its catalogue.
     pub fn with_knowledge(&self, knowledge: Knowledge) -> Self {
         Self { knowledge: Some(Arc::new(knowledge)), ..self.clone() }

@@ -37,6 +37,7 @@ use crate::catalogue::Film;
 use crate::edits::{Edits, MAX_LIMIT, edits};
 use crate::graph::{EntityId, Graph, Relation, entity_key};
 use crate::index::facts::Facts;
+use crate::index::layout::Layout;
 
 /// Another title of a film than the one it is shown by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ pub struct OtherTitle {
 }
 
 /// The original titles that differ from the titles, compared as they are looked up.
-pub fn other_titles(films: &[Film]) -> Vec<OtherTitle> {
+pub fn other_titles<'f>(films: impl IntoIterator<Item = &'f Film>) -> Vec<OtherTitle> {
     (0..)
         .zip(films)
         .filter_map(|(film, Film { title, original_title, .. })| {
@@ -213,6 +214,22 @@ impl TitleIndex {
         others.iter().for_each(|other| titles.push(&title_key(&other.title)));
         titles.others = others;
         titles
+    }
+
+    /// The titles of a changed catalogue, whose graph and facts are given; `new` are the films that are new or
+    /// changed.
+    pub fn changed(&self, graph: &Graph, new: &[&Film], layout: &Layout, facts: &Facts) -> Self {
+        let (places, places_of_new) = layout.places();
+        let moved = |places: &[u32], OtherTitle { film, title }: &OtherTitle| {
+            let place = places.get(*film as usize).copied().filter(|&place| place != u32::MAX)?;
+            Some(OtherTitle { film: place, title: title.clone() })
+        };
+        let known = self.others.iter().filter_map(|other| moved(&places, other));
+        let others_of_new = other_titles(new.iter().copied());
+        let mut others: Vec<OtherTitle> =
+            known.chain(others_of_new.iter().filter_map(|other| moved(&places_of_new, other))).collect();
+        others.sort_by_key(|other| other.film);
+        Self::new(graph, &others, Some(facts))
     }
 
     fn push(&mut self, key: &str) {

@@ -23,7 +23,7 @@ use wordvec::train::SubwordVectors;
 use crate::artifact::{ArtifactError, Manifest, read_bytes};
 use crate::catalogue::{for_each_prepared, has_checksum};
 use crate::config::ConfigBuilder;
-use crate::graph::Graph;
+use crate::graph::{Graph, Lists};
 use crate::index::SearchIndex;
 use crate::pipeline::{DEFAULT_REGRESSOR, Workspace};
 use crate::progress::{Interrupted, Report, tell};
@@ -210,6 +210,7 @@ fn of_engine(workspace: &Workspace, name: &str, path: &Path) -> Option<Verdict> 
         "graph/graph.tcg" => ok(Graph::open(path).map(drop), GRAPH),
         "graph/names.tclx" => names(workspace),
         "graph/other_titles.json" => other_titles(path),
+        "graph/phrases.json" => ok(Lists::check(path), GRAPH),
         "graph/summary.json" => json(path, GRAPH),
         _ if name.starts_with("data/raw/") => Verdict::no_checksum("as it was fetched"),
         _ => match stem? {

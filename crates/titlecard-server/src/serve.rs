@@ -28,7 +28,7 @@ use titlecard_engine::pipeline::{PipelineError, Workspace};
 use crate::api::{self, App, Peer};
 use crate::journal::Journal;
 use crate::keys::Keys;
-use crate::state::{ReadSettings, ServeError, Shared, Snapshot, folder_of, keys_path};
+use crate::state::{ReadSettings, ServeError, Shared, Snapshot, folder_of, keys_path, locked};
 use crate::updates;
 
 /// Longest head of a request, in bytes, looked at after every read; a question in the address must fit.
@@ -73,6 +73,7 @@ impl Server {
             .map_err(|source| ServeError::Io { action: "set up the listener", source })?;
         let hosts = hosts_of(&settings, address.ip());
         let app = Arc::new(Shared::new(workspace, read_settings, snapshot, keys, journal, hosts, is_public));
+        updates::show(&app, &mut locked(&app.base), true);
         Ok(Self { app, listener, tls, _lock: lock })
     }
 
@@ -99,13 +100,15 @@ impl Server {
             .thread_name("titlecard-http")
             .build()
             .map_err(|source| ServeError::Io { action: "start threads", source })?;
-        let builder = {
+        let thread = |name: &str, work: fn(&App)| {
             let app = App::clone(&self.app);
             std::thread::Builder::new()
-                .name("titlecard-build".to_owned())
-                .spawn(move || updates::builder(&app))
-                .map_err(|source| ServeError::Io { action: "start a thread", source })?
+                .name(name.to_owned())
+                .spawn(move || work(&app))
+                .map_err(|source| ServeError::Io { action: "start a thread", source })
         };
+        let workers =
+            [thread("titlecard-view", updates::viewer)?, thread("titlecard-build", updates::builder)?];
         let app = App::clone(&self.app);
         let result = runtime.block_on(self.listen(stop));
         updates::stop(&app);
@@ -113,7 +116,9 @@ impl Server {
         runtime.shutdown_timeout(Duration::from_millis(100));
         // A build may be deep in a step that tells nothing for a while; files are whole at any moment.
         let given_up = std::time::Instant::now() + Duration::from_millis(300);
-        while !builder.is_finished() && std::time::Instant::now() < given_up {
+        while !workers.iter().all(std::thread::JoinHandle::is_finished)
+            && std::time::Instant::now() < given_up
+        {
             std::thread::sleep(Duration::from_millis(10));
         }
         result

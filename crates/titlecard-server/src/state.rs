@@ -7,10 +7,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use titlecard_engine::config::Config;
-use titlecard_engine::graph::Graph;
+use titlecard_engine::graph::{Graph, Lists};
 use titlecard_engine::index::lexical_tokenizer;
 use titlecard_engine::pipeline::{self, PipelineError, Workspace};
 use titlecard_engine::rank::Knowledge;
+use titlecard_engine::rank::ranker::Ranker;
 use titlecard_engine::search::Engine;
 use titlecard_engine::text::Tokenizer;
 use titlecard_engine::titles::TitleIndex;
@@ -20,6 +21,7 @@ use crate::journal::{Journal, JournalError};
 use crate::keys::{KeyError, Keys};
 use crate::limits::Limiters;
 use crate::metrics::Metrics;
+use crate::updates;
 
 /// Why the server cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +76,7 @@ pub enum ServeError {
 }
 
 /// One state of the catalogue with everything that answers by it; requests hold one from beginning to end.
+#[derive(Clone)]
 pub(crate) struct Snapshot {
     pub(crate) engine: Engine,
     pub(crate) titles: Arc<TitleIndex>,
@@ -82,6 +85,8 @@ pub(crate) struct Snapshot {
     pub(crate) tokenizer: Tokenizer,
     /// Names the rule list; none without rules.
     pub(crate) rules_tag: Option<String>,
+    /// Names the films: the generation of the index, and the number of the last change put on top of it.
+    pub(crate) generation: String,
 }
 
 impl Snapshot {
@@ -97,7 +102,21 @@ impl Snapshot {
         let titles = pipeline::open_titles(workspace, graph)?;
         let built_with: Config = engine.index().manifest.settings.clone().try_into().unwrap_or_default();
         let tokenizer = lexical_tokenizer(&built_with);
-        Ok(Self { rules_tag: tag_of(&engine), engine, titles: Arc::new(titles), config, tokenizer })
+        let generation = engine.index().manifest.generation.clone();
+        let rules_tag = tag_of(&engine);
+        Ok(Self { engine, titles: Arc::new(titles), config, tokenizer, rules_tag, generation })
+    }
+
+    /// The same state, ranked by other rules.
+    fn with_ranker(&self, ranker: &Ranker) -> Self {
+        let engine = self.engine.with_ranker(ranker.clone());
+        Self { rules_tag: tag_of(&engine), engine, ..self.clone() }
+    }
+
+    /// The same settings and rules with other films, after change number `seq`.
+    pub(crate) fn with_films(&self, engine: Engine, titles: TitleIndex, seq: u64) -> Self {
+        let generation = format!("{}+{seq}", engine.index().manifest.generation);
+        Self { engine, titles: Arc::new(titles), generation, ..self.clone() }
     }
 
     /// The graph; [`Snapshot::open`] makes sure that there is one.
@@ -107,7 +126,7 @@ impl Snapshot {
 }
 
 /// Names a rule list by its content.
-pub(crate) fn tag_of(engine: &Engine) -> Option<String> {
+fn tag_of(engine: &Engine) -> Option<String> {
     let json = engine.ranker()?.rules().to_json();
     Some(format!("\"{:08x}-{}\"", crc32fast::hash(json.as_bytes()), json.len()))
 }
@@ -128,9 +147,26 @@ pub(crate) struct Updates {
     pub(crate) pending: BTreeMap<String, bool>,
     pub(crate) build: Build,
     pub(crate) built_seq: u64,
+    /// The last change that searches see.
+    pub(crate) visible_seq: u64,
     pub(crate) n_builds: u64,
     pub(crate) last_build_s: Option<f64>,
     pub(crate) last_change: Option<Instant>,
+    /// When the first of the changes that wait to be built in came.
+    pub(crate) first_change: Option<Instant>,
+}
+
+/// What the working folder holds, and what has been put on top of it in memory. Held by whoever exchanges the state or
+/// files of the working folder.
+pub(crate) struct Base {
+    /// The working folder as it was opened, with the rules that rank now.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// The last change that is built into it.
+    pub(crate) seq: u64,
+    /// What texts are read by; opened at the first change, and again after every build.
+    pub(crate) lists: Option<Arc<Lists>>,
+    /// Updates in memory one upon the other.
+    pub(crate) n_updates: usize,
 }
 
 /// Reads the settings again.
@@ -155,8 +191,7 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicUsize,
     updates: Mutex<Updates>,
     pub(crate) changed: Condvar,
-    /// Held while files of the working folder are exchanged and opened again.
-    pub(crate) exchange: Mutex<()>,
+    pub(crate) base: Mutex<Base>,
     pub(crate) started: Instant,
 }
 
@@ -181,13 +216,20 @@ impl Shared {
             0 => snapshot.config.n_threads(),
             n => n,
         };
-        let last_seq = journal.last_seq();
+        let built_seq = journal.last_seq() - journal.entries().len() as u64;
         let pending = pending_of(&journal);
+        let snapshot = Arc::new(snapshot);
         let build = if pending.is_empty() { Build::Idle } else { Build::Waiting };
         Self {
             workspace,
             read_settings,
-            snapshot: RwLock::new(Arc::new(snapshot)),
+            base: Mutex::new(Base {
+                snapshot: Arc::clone(&snapshot),
+                seq: built_seq,
+                lists: None,
+                n_updates: 0,
+            }),
+            snapshot: RwLock::new(snapshot),
             keys: RwLock::new(Arc::new(keys)),
             hosts,
             is_public,
@@ -198,7 +240,9 @@ impl Shared {
             in_flight: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             updates: Mutex::new(Updates {
-                built_seq: last_seq - journal.entries().len() as u64,
+                built_seq,
+                visible_seq: built_seq,
+                first_change: (!pending.is_empty()).then(Instant::now),
                 journal,
                 pending,
                 build,
@@ -207,7 +251,6 @@ impl Shared {
                 last_change: None,
             }),
             changed: Condvar::new(),
-            exchange: Mutex::new(()),
             started: Instant::now(),
             settings,
         }
@@ -219,14 +262,14 @@ impl Shared {
     }
 
     /// Makes `snapshot` the current state; requests that hold the old one end with it.
-    pub(crate) fn swap(&self, snapshot: Snapshot) {
-        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+    pub(crate) fn swap(&self, snapshot: Arc<Snapshot>) {
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
     }
 
-    /// Ranks by other rules from now on; all else stays as in `old`.
-    pub(crate) fn swap_rules(&self, old: &Snapshot, engine: Engine, rules_tag: Option<String>) {
-        let (titles, config) = (Arc::clone(&old.titles), old.config.clone());
-        self.swap(Snapshot { engine, titles, config, tokenizer: old.tokenizer, rules_tag });
+    /// Ranks by other rules from now on; all else stays.
+    pub(crate) fn swap_rules(&self, base: &mut Base, ranker: &Ranker) {
+        base.snapshot = Arc::new(base.snapshot.with_ranker(ranker));
+        self.swap(Arc::new(self.snapshot().with_ranker(ranker)));
     }
 
     /// The keys.
@@ -244,14 +287,15 @@ impl Shared {
 
     /// Opens settings, weights, rules, models and keys again.
     pub(crate) fn reload(&self) -> Result<(), ServeError> {
-        let _exchange = locked(&self.exchange);
+        let mut base = locked(&self.base);
         let config = (self.read_settings)().map_err(ServeError::Settings)?;
         let keys = Keys::read(&keys_path(&self.workspace))?;
         if self.is_public && keys.is_empty() {
             return Err(ServeError::PublicWithoutKey(self.settings.address.clone()));
         }
-        let snapshot = Snapshot::open(&self.workspace, config)?;
-        self.swap(snapshot);
+        base.snapshot = Arc::new(Snapshot::open(&self.workspace, config)?);
+        base.lists = None;
+        updates::show(self, &mut base, true);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         tracing::info!("reloaded");
         Ok(())

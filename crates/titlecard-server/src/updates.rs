@@ -1,8 +1,9 @@
-//! Changes of films while serving: journal, build, exchange.
+//! Changes of films while serving: journal, view, build, exchange.
 //!
-//! A change is in the journal before it is acknowledged. A thread of its own waits until no change has come for a
-//! while, makes a new catalogue, graph and index of catalogue and journal in `server/building` by the steps of the
-//! pipeline, and exchanges them:
+//! A change is in the journal before it is acknowledged. One thread puts changes into the opened state, in memory
+//! ([`titlecard_engine::update`]), so that searches see them within a second or so. Another waits until no change has come
+//! for a while, makes a new catalogue, graph and index of catalogue and journal in `server/building` by the steps of
+//! the pipeline, and exchanges them:
 //!
 //! ```text
 //! server/publish.json     written first: "what stands in server/building holds the changes up to number N"
@@ -12,7 +13,8 @@
 //! ```
 //!
 //! Whenever the process ends, the next start finds either no `publish.json`, and the old state is whole, or one,
-//! and ends what it says. The engine is exchanged last: a request sees the old state or the new one.
+//! and ends what it says; what the journal holds then is put into the opened state before the first request. The engine
+//! is exchanged last: a request sees the old state or the new one, and no change that was seen goes out of view.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -25,9 +27,10 @@ use serde::{Deserialize, Serialize};
 use titlecard_engine::artifact::{ArtifactError, read_bytes, write_bytes};
 use titlecard_engine::pipeline::{self, PipelineError, Workspace};
 use titlecard_engine::progress::Progress;
+use titlecard_engine::update::{FilmChange, update};
 
 use crate::journal::{Change, Journal, apply};
-use crate::state::{Build, ServeError, Shared, Snapshot, folder_of, locked, pending_of};
+use crate::state::{Base, Build, ServeError, Shared, Snapshot, folder_of, locked, pending_of};
 
 /// The file that says a finished build is being exchanged.
 #[derive(Debug, Serialize, Deserialize)]
@@ -102,6 +105,7 @@ pub(crate) fn take(shared: &Shared, changes: Vec<Change>) -> Result<(u64, usize)
     let seq = updates.journal.append(changes)?;
     updates.pending.extend(states);
     updates.last_change = Some(Instant::now());
+    updates.first_change = updates.first_change.or(updates.last_change);
     if !matches!(updates.build, Build::Running { .. }) {
         updates.build = Build::Waiting;
     }
@@ -110,6 +114,92 @@ pub(crate) fn take(shared: &Shared, changes: Vec<Change>) -> Result<(u64, usize)
     shared.metrics.changes.inc_by(n);
     shared.changed.notify_all();
     Ok((seq, n_pending))
+}
+
+/// Updates in memory that may stand one upon the other: each is a segment more to search.
+const MAX_UPDATES: usize = 8;
+
+/// The thread that brings changes into view; ends when the server stops.
+pub(crate) fn viewer(shared: &Arc<Shared>) {
+    let mut failed_seq = 0;
+    while !shared.is_stopping() {
+        let updates = shared.updates();
+        let last_seq = updates.journal.last_seq();
+        if updates.visible_seq >= last_seq || failed_seq == last_seq {
+            drop(shared.changed.wait_timeout(updates, Duration::from_secs(3600)));
+            continue;
+        }
+        drop(updates);
+        let mut base = locked(&shared.base);
+        if !show(shared, &mut base, false) {
+            failed_seq = last_seq;
+        }
+    }
+}
+
+/// Brings all changes of the journal into view; `afresh`: on top of the working folder as it was opened, whatever is
+/// seen now. Answers whether all can be seen; what cannot be shown is seen after the next build.
+pub(crate) fn show(shared: &Shared, base: &mut Base, afresh: bool) -> bool {
+    let current = shared.snapshot();
+    let (changes, visible_seq, last_seq) = {
+        let updates = shared.updates();
+        let afresh = afresh || base.n_updates >= MAX_UPDATES;
+        let after = if afresh { base.seq } else { updates.visible_seq };
+        let entries = updates.journal.entries().iter().filter(|entry| entry.seq > after);
+        let changes: Vec<Change> = entries.map(|entry| entry.change.clone()).collect();
+        (changes, after, updates.journal.last_seq())
+    };
+    let is_afresh = afresh || visible_seq == base.seq;
+    let from = Arc::clone(if is_afresh { &base.snapshot } else { &current });
+    let (snapshot, is_shown) = if changes.is_empty() {
+        (from, true)
+    } else {
+        match updated(shared, &from, base, &changes, last_seq) {
+            Ok(snapshot) => (Arc::new(snapshot), true),
+            Err(error) => {
+                tracing::error!(%error, "changes cannot be shown yet; they are kept and built in");
+                (if afresh { from } else { current }, false)
+            }
+        }
+    };
+    shared.metrics.films.set(snapshot.engine.index().n_films() as i64);
+    shared.swap(snapshot);
+    if is_shown {
+        base.n_updates = if is_afresh { 0 } else { base.n_updates } + usize::from(!changes.is_empty());
+        shared.updates().visible_seq = last_seq;
+    } else if afresh {
+        base.n_updates = 0;
+        shared.updates().visible_seq = base.seq;
+    }
+    is_shown
+}
+
+fn updated(
+    shared: &Shared,
+    from: &Snapshot,
+    base: &mut Base,
+    changes: &[Change],
+    seq: u64,
+) -> Result<Snapshot, ServeError> {
+    let lists = match &base.lists {
+        Some(lists) => Arc::clone(lists),
+        None => {
+            let graph = base.snapshot.graph().ok_or(PipelineError::NoGraph)?;
+            let lists = Arc::new(pipeline::open_lists(&shared.workspace, &base.snapshot.config, graph)?);
+            base.lists = Some(Arc::clone(&lists));
+            lists
+        }
+    };
+    let changes: Vec<FilmChange<'_>> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::Put { film } => Some(FilmChange::Put(film)),
+            Change::Delete { id } => Some(FilmChange::Delete(id)),
+            Change::Built => None,
+        })
+        .collect();
+    let (engine, titles) = update(&from.engine, &from.titles, &changes, &lists, &from.config)?;
+    Ok(from.with_films(engine, titles, seq))
 }
 
 /// The thread that builds; ends when the server stops.
@@ -122,7 +212,10 @@ pub(crate) fn builder(shared: &Arc<Shared>) {
         let updates = shared.updates();
         let last_seq = updates.journal.last_seq();
         let now = Instant::now();
-        let quiet_at = updates.last_change.map_or(now, |last| last + pause).max(ended + LET_OTHERS);
+        // Changes that never pause are built in all the same.
+        let latest = updates.first_change.map_or(now, |first| first + 10 * pause);
+        let quiet_at =
+            updates.last_change.map_or(now, |last| last + pause).min(latest).max(ended + LET_OTHERS);
         // A change that comes after a failure is a reason to try again at once.
         let ready_at = match not_before {
             Some(retry) if failed_seq == last_seq => quiet_at.max(retry),
@@ -168,8 +261,13 @@ fn build(shared: &Shared) -> Result<(), ServeError> {
     let _lock = workspace.lock_when_free(&mut |_| go_on(shared))?;
     if publish_path(workspace).exists() {
         // An exchange failed half-way, such as for want of room: it is ended before anything new is built in its place.
-        let _exchange = locked(&shared.exchange);
-        recover(workspace, &mut shared.updates().journal)?;
+        let mut base = locked(&shared.base);
+        let seq = {
+            let mut updates = shared.updates();
+            recover(workspace, &mut updates.journal)?;
+            updates.journal.last_seq() - updates.journal.entries().len() as u64
+        };
+        reopen(shared, &mut base, seq)?;
     }
     let (changes, seq) = {
         let updates = shared.updates();
@@ -200,7 +298,7 @@ fn build(shared: &Shared) -> Result<(), ServeError> {
     pipeline::build_index(&building, &config, &films, &mut report)?;
     drop(films);
 
-    let _exchange = locked(&shared.exchange);
+    let mut base = locked(&shared.base);
     let publish = serde_json::to_vec(&Publish { seq })
         .map_err(|error| io("write", &publish_path(workspace))(std::io::Error::other(error)))?;
     write_bytes(&publish_path(workspace), &publish).map_err(PipelineError::from)?;
@@ -209,19 +307,30 @@ fn build(shared: &Shared) -> Result<(), ServeError> {
         let mut updates = shared.updates();
         exchange(workspace, &mut updates.journal, seq)?;
     }
-    shared.swap(Snapshot::open(workspace, config)?);
-    let mut updates = shared.updates();
-    updates.pending = pending_of(&updates.journal);
-    updates.built_seq = seq;
-    drop(updates);
+    reopen(shared, &mut base, seq)?;
+    drop(base);
     remove_building(workspace)?;
-    shared.metrics.films.set(shared.snapshot().engine.index().n_films() as i64);
     tracing::info!(seq, "changes are built in");
     Ok(())
 }
 
 fn go_on(shared: &Shared) -> ControlFlow<()> {
     if shared.is_stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+/// Opens the working folder, into which changes up to number `seq` have been built, and shows it with the others.
+fn reopen(shared: &Shared, base: &mut Base, seq: u64) -> Result<(), ServeError> {
+    let config = (shared.read_settings)().map_err(ServeError::Settings)?;
+    base.snapshot = Arc::new(Snapshot::open(&shared.workspace, config)?);
+    (base.seq, base.lists) = (seq, None);
+    {
+        let mut updates = shared.updates();
+        updates.pending = pending_of(&updates.journal);
+        updates.first_change = (!updates.pending.is_empty()).then(Instant::now);
+        updates.built_seq = seq;
+    }
+    show(shared, base, true);
+    Ok(())
 }
 
 /// A state is built with the models of the working folder.

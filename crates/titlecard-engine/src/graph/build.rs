@@ -1,19 +1,22 @@
 //! From a catalogue to a graph.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::BufRead;
 use std::path::Path;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::facts::Facts;
+use super::facts::{Fact, Facts};
 use super::is_a::{self, Names, Node};
-use super::keywords::{self, PhrasePrecision};
-use super::store::{EntityId, FilmEdge, GraphError, Parts, entity_key};
+use super::keywords::{KeywordPhrases, PhrasePrecision, SavedPhrases};
+use super::store::{EntityId, FilmEdge, Graph, GraphError, Parts, entity_key};
 use super::wordnet::WordNet;
 use super::{GraphConfig, Kind, Relation, vocabulary};
+use crate::artifact::{ArtifactError, read_bytes, seal_fits, write_sealed};
 use crate::catalogue::{Film, open_decompressed};
+use crate::index::layout::Layout;
 use crate::progress::{Report, tell};
 
 /// What a graph came to.
@@ -47,6 +50,77 @@ impl GraphSummary {
     }
 }
 
+/// What texts are read by: names of the catalogue's people, phrases that stand for keywords, and WordNet where it is
+/// set. A whole build learns them of its catalogue; changed films are read by those of the last whole build.
+pub struct Lists {
+    facts: Facts,
+    keywords: KeywordPhrases,
+    keyword_precision: PhrasePrecision,
+    wordnet: Option<WordNet>,
+}
+
+impl Lists {
+    /// Learns the lists of a catalogue.
+    ///
+    /// # Errors
+    /// [`GraphError::Input`] if WordNet is set and cannot be read.
+    pub fn learn(films: &[Film], config: &GraphConfig) -> Result<Self, GraphError> {
+        let wordnet = read_wordnet(config)?;
+        let facts = Facts::learn(films, wordnet.as_ref());
+        let (keywords, keyword_precision) =
+            KeywordPhrases::learn_and_measure(films, config.min_phrase_precision);
+        Ok(Self { facts, keywords, keyword_precision, wordnet })
+    }
+
+    /// The lists of a build whose graph is `graph`; `path` is where [`Lists::save`] put what the graph does not have.
+    ///
+    /// # Errors
+    /// [`GraphError`] if a file is missing or damaged.
+    pub fn open(path: &Path, graph: &Graph, config: &GraphConfig) -> Result<Self, GraphError> {
+        let wordnet = read_wordnet(config)?;
+        let people = graph.entities(Kind::Person);
+        let people = people.map(|id| (graph.key(id).to_owned(), graph.name(id))).collect();
+        let saved = read_saved(path)?;
+        let facts = Facts::of_people(people, wordnet.as_ref());
+        let (keywords, keyword_precision) = (KeywordPhrases::of_saved(saved), PhrasePrecision::default());
+        Ok(Self { facts, keywords, keyword_precision, wordnet })
+    }
+
+    /// Saves what [`Lists::open`] cannot take from the graph, whole or not at all.
+    ///
+    /// # Errors
+    /// [`GraphError::Artifact`].
+    pub fn save(&self, path: &Path) -> Result<(), GraphError> {
+        Ok(write_sealed(path, &self.keywords.saved())?)
+    }
+
+    /// Whether the file that [`Lists::save`] wrote is what was written.
+    ///
+    /// # Errors
+    /// [`GraphError::Artifact`] if not.
+    pub fn check(path: &Path) -> Result<(), GraphError> {
+        read_saved(path).map(drop).map_err(Into::into)
+    }
+}
+
+fn read_saved(path: &Path) -> Result<SavedPhrases, ArtifactError> {
+    let bytes = read_bytes(path, COMMAND)?;
+    let damaged = |what: String| ArtifactError::Damaged { path: path.to_owned(), what, command: COMMAND };
+    if seal_fits(&bytes) != Some(true) {
+        return Err(damaged("its checksum does not fit".to_owned()));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))
+}
+
+const COMMAND: &str = "titlecard graph build";
+
+fn read_wordnet(config: &GraphConfig) -> Result<Option<WordNet>, GraphError> {
+    match config.wordnet.as_str() {
+        "" => Ok(None),
+        folder => WordNet::read(Path::new(folder)).map(Some),
+    }
+}
+
 /// Builds the graph of `films` and writes it to `path`, whole or not at all. The same films and
 /// settings give the same bytes.
 ///
@@ -58,53 +132,34 @@ pub fn build(
     config: &GraphConfig,
     report: &mut Report<'_>,
 ) -> Result<GraphSummary, GraphError> {
-    const STEP: &str = "building the graph";
-    const N_STEPS: usize = 6;
     tell(report, STEP, 0, N_STEPS, "lists")?;
-    let wordnet = match config.wordnet.as_str() {
-        "" => None,
-        folder => Some(WordNet::read(Path::new(folder))?),
-    };
-    let links = match config.ids.as_str() {
-        "" => None,
-        file => Some(read_links(Path::new(file))?),
-    };
-    let facts = Facts::learn(films, wordnet.as_ref());
+    build_by(path, films, &Lists::learn(films, config)?, config, report)
+}
 
-    let mut builder = Builder { links: links.as_ref(), ..Builder::default() };
-    tell(report, STEP, 1, N_STEPS, "columns")?;
-    for film in films {
-        builder.add_columns(film, &facts);
-    }
-    tell(report, STEP, 2, N_STEPS, "names in overviews")?;
-    let found: Vec<_> = films.par_iter().map(|film| facts.of(film)).collect();
-    for (at, facts) in found.into_iter().enumerate() {
-        for fact in facts {
-            builder.add_fact(at, fact.relation, &fact.name);
-        }
-    }
-    tell(report, STEP, 3, N_STEPS, "keywords by phrases")?;
-    let (derived, n_phrases, keyword_precision) = keywords::derive_all(films, config.min_phrase_precision);
-    for (film, names) in derived {
-        for name in names {
-            builder.add(film as usize, Relation::Keyword, Kind::Keyword, &name, true);
-        }
-    }
-    tell(report, STEP, 4, N_STEPS, "is-a")?;
-    let (hierarchy, sources) = is_a::build(&mut builder.names, config.is_a, wordnet.as_ref(), &entity_key);
+/// [`build`] by lists that were learned before.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_by(
+    path: &Path,
+    films: &[Film],
+    lists: &Lists,
+    config: &GraphConfig,
+    report: &mut Report<'_>,
+) -> Result<GraphSummary, GraphError> {
+    let films: Vec<&Film> = films.iter().collect();
+    let (parts, is_a) = parts_of(&films, lists, config, report)?;
     let mut summary = GraphSummary {
         n_films: films.len(),
         entities: BTreeMap::new(),
         edges: BTreeMap::new(),
-        is_a: sources.into_iter().map(|(source, count)| (source.to_owned(), count)).collect(),
+        is_a: is_a.into_iter().map(|(source, count)| (source.to_owned(), count)).collect(),
         n_ancestors: 0,
-        n_phrases,
-        keyword_precision,
-        confirmed: confirmed(films, &facts),
+        n_phrases: lists.keywords.len(),
+        keyword_precision: lists.keyword_precision,
+        confirmed: confirmed(&films, &lists.facts),
         n_linked: 0,
     };
-    tell(report, STEP, 5, N_STEPS, "writing")?;
-    let parts = builder.finish(films, &hierarchy)?;
     for (at, kind) in Kind::ALL.into_iter().enumerate() {
         summary.entities.insert(kind.name().to_owned(), (parts.kinds[at + 1] - parts.kinds[at]) as usize);
     }
@@ -118,6 +173,128 @@ pub fn build(
     parts.write(path)?;
     tell(report, STEP, N_STEPS, N_STEPS, "")?;
     Ok(summary)
+}
+
+const STEP: &str = "building the graph";
+const N_STEPS: usize = 6;
+
+/// The graph of `films` read by `lists`, and how many is-a edges came from where.
+fn parts_of<'f>(
+    films: &[&'f Film],
+    lists: &Lists,
+    config: &GraphConfig,
+    report: &mut Report<'_>,
+) -> Result<(Parts<'f>, is_a::Sources), GraphError> {
+    tell(report, STEP, 1, N_STEPS, "columns")?;
+    let links = read_links(config, |_| true)?;
+    let mut builder = Builder { links: links.as_ref(), ..Builder::default() };
+    for film in films {
+        builder.add_columns(film, &lists.facts);
+    }
+    tell(report, STEP, 2, N_STEPS, "names in overviews")?;
+    let found: Vec<_> = films.par_iter().map(|film| lists.facts.of(film)).collect();
+    for (at, facts) in found.into_iter().enumerate() {
+        builder.add_facts(at, facts);
+    }
+    tell(report, STEP, 3, N_STEPS, "keywords by phrases")?;
+    let derived: Vec<_> = films.par_iter().map(|film| lists.keywords.of(film)).collect();
+    for (at, names) in derived.into_iter().enumerate() {
+        builder.add_keywords(at, names);
+    }
+    tell(report, STEP, 4, N_STEPS, "is-a")?;
+    let (hierarchy, sources) =
+        is_a::build(&mut builder.names, config.is_a, lists.wordnet.as_ref(), &entity_key);
+    tell(report, STEP, 5, N_STEPS, "writing")?;
+    let heads: Vec<Head<'f>> = films.par_iter().map(|film| Head::of(film, links.as_ref())).collect();
+    Ok((builder.finish(heads, &hierarchy)?, sources))
+}
+
+impl Graph {
+    /// The graph of a changed catalogue, in memory: `new` are the films that are new or changed, and only their
+    /// texts are read, by `lists`. It is the graph that a build of all films by the same lists would make, but that an
+    /// entity several films spell differently may keep a spelling whose film is gone.
+    ///
+    /// # Errors
+    /// [`GraphError`] if a file named in the settings cannot be read, or there is too much.
+    pub fn changed(
+        &self,
+        new: &[&Film],
+        layout: &Layout,
+        lists: &Lists,
+        config: &GraphConfig,
+    ) -> Result<Self, GraphError> {
+        let ids: HashSet<&str> = new.iter().map(|film| film.id.as_str()).collect();
+        let links = read_links(config, |id| ids.contains(id))?;
+        let mut builder = Builder { links: links.as_ref(), ..Builder::default() };
+        let films: Vec<(bool, usize)> = layout.films().collect();
+        // In the order of a build: columns of all films, what overviews name, keywords by phrases.
+        let mut nodes: Vec<Option<Node>> = vec![None; self.n_entities() - self.n_films()];
+        for (at, &(is_new, film)) in films.iter().enumerate() {
+            if is_new {
+                builder.add_columns(new[film], &lists.facts);
+            } else {
+                builder.edges.push(Vec::new());
+                builder.add_known(at, self, film as u32, &mut nodes, |_, derived| !derived);
+            }
+        }
+        for (at, &(is_new, film)) in films.iter().enumerate() {
+            if is_new {
+                builder.add_facts(at, lists.facts.of(new[film]));
+            } else {
+                builder.add_known(at, self, film as u32, &mut nodes, |relation, derived| {
+                    derived && relation != Relation::Keyword
+                });
+            }
+        }
+        for (at, &(is_new, film)) in films.iter().enumerate() {
+            if is_new {
+                builder.add_keywords(at, lists.keywords.of(new[film]));
+            } else {
+                builder.add_known(at, self, film as u32, &mut nodes, |relation, derived| {
+                    derived && relation == Relation::Keyword
+                });
+            }
+        }
+        let (hierarchy, _) =
+            is_a::build(&mut builder.names, config.is_a, lists.wordnet.as_ref(), &entity_key);
+        let heads = films.par_iter().map(|&(is_new, film)| {
+            if is_new { Head::of(new[film], links.as_ref()) } else { Head::known(self, film as u32) }
+        });
+        builder.finish(heads.collect(), &hierarchy)?.into_graph()
+    }
+}
+
+/// What a film's own row says of it.
+struct Head<'a> {
+    title: &'a str,
+    key: Cow<'a, str>,
+    id: &'a str,
+    imdb: u32,
+    wikipedia: u32,
+}
+
+impl<'a> Head<'a> {
+    fn of(film: &'a Film, links: Option<&HashMap<String, Link>>) -> Self {
+        let link = links.and_then(|links| links.get(&film.id));
+        Self {
+            title: &film.title,
+            key: entity_key(&film.title).into(),
+            id: &film.id,
+            imdb: link.map_or(0, |link| link.imdb),
+            wikipedia: link.map_or(0, |link| link.wikipedia),
+        }
+    }
+
+    fn known(graph: &'a Graph, film: u32) -> Self {
+        let id = graph.film(film);
+        Self {
+            title: graph.name(id),
+            key: graph.key(id).into(),
+            id: graph.film_id(film),
+            imdb: graph.imdb(film).unwrap_or(0),
+            wikipedia: graph.wikipedia(film).unwrap_or(0),
+        }
+    }
 }
 
 /// What a file of ids says of a film.
@@ -177,6 +354,44 @@ impl Builder<'_> {
         }
     }
 
+    /// Adds those edges of film number `film` of `graph` that `wanted` says; `nodes` are those of the graph's entities
+    /// that are no films, as far as they are known.
+    fn add_known(
+        &mut self,
+        at: usize,
+        graph: &Graph,
+        film: u32,
+        nodes: &mut [Option<Node>],
+        wanted: impl Fn(Relation, bool) -> bool,
+    ) {
+        for relation in Relation::ALL {
+            for (target, derived) in graph.edges(film, relation) {
+                if wanted(relation, derived) {
+                    let node = nodes[target.0 as usize - graph.n_films()].get_or_insert_with(|| {
+                        self.names.intern(
+                            graph.kind(target),
+                            graph.key(target).to_owned(),
+                            graph.name(target),
+                        )
+                    });
+                    self.edges[at].push((relation, *node, derived));
+                }
+            }
+        }
+    }
+
+    fn add_facts(&mut self, film: usize, facts: Vec<Fact>) {
+        for fact in facts {
+            self.add_fact(film, fact.relation, &fact.name);
+        }
+    }
+
+    fn add_keywords(&mut self, film: usize, names: Vec<String>) {
+        for name in names {
+            self.add(film, Relation::Keyword, Kind::Keyword, &name, true);
+        }
+    }
+
     fn add_fact(&mut self, film: usize, relation: Relation, name: &str) {
         let kind = match relation {
             Relation::Period if name.ends_with('s') => Kind::Decade,
@@ -193,17 +408,22 @@ impl Builder<'_> {
     }
 
     /// Gives every entity its number: films first, then kind by kind in the order of keys.
-    fn finish(mut self, films: &[Film], hierarchy: &is_a::Hierarchy) -> Result<Parts, GraphError> {
+    fn finish<'a>(
+        mut self,
+        films: Vec<Head<'a>>,
+        hierarchy: &is_a::Hierarchy,
+    ) -> Result<Parts<'a>, GraphError> {
         let mut parts = Parts {
-            names: films.iter().map(|film| film.title.clone()).collect(),
-            keys: films.par_iter().map(|film| entity_key(&film.title)).collect(),
-            film_ids: films.iter().map(|film| film.id.clone()).collect(),
+            names: films.iter().map(|film| film.title.into()).collect(),
+            film_ids: films.iter().map(|film| film.id).collect(),
             ..Parts::default()
         };
-        let count = |n: usize| {
-            u32::try_from(n).ok().filter(|n| *n < 1 << 30).ok_or(GraphError::TooLarge("a billion entities"))
-        };
+        if self.links.is_some() {
+            parts.imdb = films.iter().map(|film| film.imdb).collect();
+            parts.wikipedia = films.iter().map(|film| film.wikipedia).collect();
+        }
         parts.kinds[1] = count(films.len())?;
+        parts.keys = films.into_iter().map(|film| film.key).collect();
         let mut numbers: HashMap<Kind, Vec<u32>> = HashMap::new();
         for (at, kind) in Kind::ALL.into_iter().enumerate().skip(1) {
             let mut rows: Vec<_> = self.names.take_rows(kind).into_iter().enumerate().collect();
@@ -211,8 +431,8 @@ impl Builder<'_> {
             let mut of_kind = vec![0; rows.len()];
             for (before, (key, name)) in rows {
                 of_kind[before] = count(parts.names.len())?;
-                parts.keys.push(key);
-                parts.names.push(name);
+                parts.keys.push(key.into());
+                parts.names.push(name.into());
             }
             numbers.insert(kind, of_kind);
             parts.kinds[at + 1] = count(parts.names.len())?;
@@ -238,17 +458,17 @@ impl Builder<'_> {
             parts.parents.push((number(child), sorted(&mut above.iter().copied())));
             parts.ancestors.push((number(child), sorted(&mut hierarchy.ancestors(child).into_iter())));
         }
-        if let Some(links) = self.links {
-            let of = |film: &Film| links.get(&film.id).cloned().unwrap_or_default();
-            parts.imdb = films.iter().map(|film| of(film).imdb).collect();
-            parts.wikipedia = films.iter().map(|film| of(film).wikipedia).collect();
-        }
         Ok(parts)
     }
 }
 
+/// Entities are numbered with 30 bits.
+fn count(n: usize) -> Result<u32, GraphError> {
+    u32::try_from(n).ok().filter(|n| *n < 1 << 30).ok_or(GraphError::TooLarge("a billion entities"))
+}
+
 /// Derived roles and countries of films whose columns say who and where.
-fn confirmed(films: &[Film], facts: &Facts) -> BTreeMap<String, (usize, usize)> {
+fn confirmed(films: &[&Film], facts: &Facts) -> BTreeMap<String, (usize, usize)> {
     let found: Vec<(Relation, bool)> = films
         .par_iter()
         .flat_map_iter(|film| {
@@ -285,7 +505,15 @@ fn language_name(language: &str) -> &str {
 
 /// Tab-separated, with a header: `tmdb_id`, and any of `imdb_id`, `wikipedia_page_id`,
 /// `original_language`.
-fn read_links(path: &Path) -> Result<HashMap<String, Link>, GraphError> {
+/// Of the films that `wanted` says; none without such a file.
+fn read_links(
+    config: &GraphConfig,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Option<HashMap<String, Link>>, GraphError> {
+    if config.ids.is_empty() {
+        return Ok(None);
+    }
+    let path = Path::new(&config.ids);
     let fault = |what: String| GraphError::Input { setting: "graph.ids", path: path.to_owned(), what };
     let reader = open_decompressed(path).map_err(|error| fault(error.to_string()))?;
     let mut lines = reader.lines();
@@ -302,6 +530,9 @@ fn read_links(path: &Path) -> Result<HashMap<String, Link>, GraphError> {
         let line = line.map_err(|error| fault(error.to_string()))?;
         let cells: Vec<&str> = line.split('\t').collect();
         let cell = |at: Option<usize>| at.and_then(|at| cells.get(at)).map_or("", |cell| cell.trim());
+        if !wanted(cell(Some(id))) {
+            continue;
+        }
         let link = Link {
             imdb: cell(imdb).trim_start_matches("tt").parse().unwrap_or(0),
             wikipedia: cell(page).parse().unwrap_or(0),
@@ -309,5 +540,5 @@ fn read_links(path: &Path) -> Result<HashMap<String, Link>, GraphError> {
         };
         links.insert(cell(Some(id)).to_owned(), link);
     }
-    Ok(links)
+    Ok(Some(links))
 }

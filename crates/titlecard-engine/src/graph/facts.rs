@@ -61,6 +61,12 @@ struct Word {
 impl Facts {
     /// Learns the names of all people of `films`.
     pub(super) fn learn(films: &[Film], wordnet: Option<&WordNet>) -> Self {
+        let people = films.iter().flat_map(|film| film.cast.iter().chain(&film.directors));
+        Self::of_people(people.map(|name| (entity_key(name), name.as_str())).collect(), wordnet)
+    }
+
+    /// From people by key and name.
+    pub(super) fn of_people(mut people: Vec<(String, &str)>, wordnet: Option<&WordNet>) -> Self {
         let mut facts = Self {
             phrases: Phrases::default(),
             named: Vec::new(),
@@ -69,11 +75,6 @@ impl Facts {
             tokenizer: Tokenizer::new(TokenizerConfig::default()),
             countries: HashMap::new(),
         };
-        let mut people: Vec<(String, &str)> = films
-            .iter()
-            .flat_map(|film| film.cast.iter().chain(&film.directors))
-            .map(|name| (entity_key(name), name.as_str()))
-            .collect();
         people.sort_unstable();
         people.dedup_by(|a, b| a.0 == b.0);
         let (mut first, mut last) = (HashMap::<&str, u32>::new(), HashMap::<&str, u32>::new());

@@ -42,6 +42,15 @@ impl PhrasePrecision {
     }
 }
 
+/// [`KeywordPhrases`] as they are saved.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct SavedPhrases {
+    /// The keywords that are looked for, in the order of their numbers.
+    keywords: Vec<String>,
+    /// Numbers of those whose phrase stands for them.
+    kept: Vec<u32>,
+}
+
 /// Phrases that stand for keywords.
 pub(super) struct KeywordPhrases {
     phrases: Phrases,
@@ -53,8 +62,7 @@ pub(super) struct KeywordPhrases {
 impl KeywordPhrases {
     /// Learns from the films with keywords.
     pub(super) fn learn(films: &[&Film], min_precision: f64) -> Self {
-        let tokenizer =
-            Tokenizer::new(TokenizerConfig { stem: true, stop_words: true, ..TokenizerConfig::default() });
+        let tokenizer = tokenizer();
         // The most frequent spelling stands for all of one stem ("dream", "dreams").
         let mut counts: HashMap<&str, u32> = HashMap::new();
         for keyword in films.iter().flat_map(|film| &film.keywords) {
@@ -92,6 +100,28 @@ impl KeywordPhrases {
             })
             .collect();
         learned
+    }
+
+    /// What [`KeywordPhrases::saved`] gave.
+    pub(super) fn of_saved(saved: SavedPhrases) -> Self {
+        let tokenizer = tokenizer();
+        let n = saved.keywords.len();
+        let (mut phrases, mut is_kept) = (Phrases::default(), vec![false; n]);
+        for (number, keyword) in (0..).zip(&saved.keywords) {
+            phrases.add(&tokenizer.tokens(keyword).join(" "), number);
+        }
+        for at in saved.kept {
+            if let Some(is_kept) = is_kept.get_mut(at as usize) {
+                *is_kept = true;
+            }
+        }
+        Self { phrases, names: saved.keywords, is_kept, tokenizer }
+    }
+
+    /// All there is to save.
+    pub(super) fn saved(&self) -> SavedPhrases {
+        let kept = (0..).zip(&self.is_kept).filter(|(_, is_kept)| **is_kept).map(|(at, _)| at).collect();
+        SavedPhrases { keywords: self.names.clone(), kept }
     }
 
     /// Number of phrases kept.
@@ -142,6 +172,10 @@ impl KeywordPhrases {
     }
 }
 
+fn tokenizer() -> Tokenizer {
+    Tokenizer::new(TokenizerConfig { stem: true, stop_words: true, ..TokenizerConfig::default() })
+}
+
 /// Learns from one half of the films with keywords (those of the training split) and measures on the other.
 pub(super) fn measure(films: &[&Film], min_precision: f64) -> PhrasePrecision {
     let is_for_learning = |film: &&Film| split_of(&film.id, &SplitConfig::default()) == Split::Train;
@@ -160,26 +194,23 @@ pub(super) fn measure(films: &[&Film], min_precision: f64) -> PhrasePrecision {
     measured
 }
 
-/// Keywords derived for the films that have none, by film number.
-pub(super) fn derive_all(
-    films: &[Film],
-    min_precision: f64,
-) -> (Vec<(u32, Vec<String>)>, usize, PhrasePrecision) {
-    let with: Vec<&Film> = films.iter().filter(|film| !film.keywords.is_empty()).collect();
-    let phrases = KeywordPhrases::learn(&with, min_precision);
-    let derived = films
-        .par_iter()
-        .enumerate()
-        .filter(|(_, film)| film.keywords.is_empty() && !film.overview.is_empty())
-        .map(|(at, film)| {
-            let mut names: Vec<String> =
-                phrases.derive(&film.overview).iter().map(|&n| n.to_owned()).collect();
-            names.sort_by_cached_key(|name| entity_key(name));
-            (at as u32, names)
-        })
-        .filter(|(_, names)| !names.is_empty())
-        .collect();
-    (derived, phrases.len(), measure(&with, min_precision))
+impl KeywordPhrases {
+    /// Keywords for a film that has none.
+    pub(super) fn of(&self, film: &Film) -> Vec<String> {
+        if !film.keywords.is_empty() || film.overview.is_empty() {
+            return Vec::new();
+        }
+        let mut names: Vec<String> =
+            self.derive(&film.overview).iter().map(|&name| name.to_owned()).collect();
+        names.sort_by_cached_key(|name| entity_key(name));
+        names
+    }
+
+    /// Learns from the films with keywords, and measures how far what is derived can be trusted.
+    pub(super) fn learn_and_measure(films: &[Film], min_precision: f64) -> (Self, PhrasePrecision) {
+        let with: Vec<&Film> = films.iter().filter(|film| !film.keywords.is_empty()).collect();
+        (Self::learn(&with, min_precision), measure(&with, min_precision))
+    }
 }
 
 #[cfg(test)]
@@ -221,7 +252,17 @@ mod tests {
     fn films_with_keywords_get_no_derived_ones() {
         let mut films = films();
         films.push(film(1000, "After the bank robbery", &[]));
-        let (derived, _, _) = derive_all(&films, 0.5);
+        let (phrases, _) = KeywordPhrases::learn_and_measure(&films, 0.5);
+        let derived: Vec<(usize, Vec<String>)> = films
+            .iter()
+            .map(|film| phrases.of(film))
+            .enumerate()
+            .filter(|(_, names)| !names.is_empty())
+            .collect();
         assert_eq!(derived, [(400, vec!["bank robbery".to_owned()])]);
+        // What is saved finds the same.
+        let saved = serde_json::to_string(&phrases.saved()).unwrap();
+        let again = KeywordPhrases::of_saved(serde_json::from_str(&saved).unwrap());
+        assert!(films.iter().all(|film| again.of(film) == phrases.of(film)));
     }
 }

@@ -38,7 +38,7 @@ mod wordnet;
 
 use serde::{Deserialize, Serialize};
 
-pub use build::{GraphSummary, build};
+pub use build::{GraphSummary, Lists, build, build_by};
 pub use draw::{Above, Linked, Neighbourhood, Related, ShowConfig, film_name};
 pub use export::{ExportFormat, export};
 pub use keywords::PhrasePrecision;

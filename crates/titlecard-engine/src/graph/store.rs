@@ -19,8 +19,11 @@
 //! Blocks 13 to 16 are parents, ancestors, children and descendants, ascending differences. The record
 //! of an entity that is no film begins with the number of its films.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use tantivy::directory::OwnedBytes;
 
 use super::{Kind, Relation};
@@ -544,14 +547,14 @@ pub(super) struct FilmEdge {
 
 /// A graph in memory, complete and in order, ready to be written.
 #[derive(Debug, Default)]
-pub(super) struct Parts {
+pub(super) struct Parts<'a> {
     /// First entity of each kind, then their number.
     pub(super) kinds: [u32; N_KINDS + 1],
     /// Names of all entities.
-    pub(super) names: Vec<String>,
+    pub(super) names: Vec<Cow<'a, str>>,
     /// Keys of all entities; of a kind other than films ascending and unique.
-    pub(super) keys: Vec<String>,
-    pub(super) film_ids: Vec<String>,
+    pub(super) keys: Vec<Cow<'a, str>>,
+    pub(super) film_ids: Vec<&'a str>,
     /// Edges of each film, by relation, else in the order of the catalogue.
     pub(super) edges: Vec<Vec<FilmEdge>>,
     /// Direct parents, ascending, without loops.
@@ -563,7 +566,7 @@ pub(super) struct Parts {
     pub(super) wikipedia: Vec<u32>,
 }
 
-impl Parts {
+impl Parts<'_> {
     /// Writes the file at `path`, whole or not at all; the same parts give the same bytes.
     pub(super) fn write(&self, path: &Path) -> Result<(), GraphError> {
         let bytes = self.to_bytes()?;
@@ -572,17 +575,29 @@ impl Parts {
         })
     }
 
+    /// The graph that would be opened from the file.
+    pub(super) fn into_graph(self) -> Result<Graph, GraphError> {
+        let bytes = OwnedBytes::new(self.to_bytes()?);
+        Graph::from_bytes(bytes).map_err(|_| GraphError::TooLarge("more than its tables can say"))
+    }
+
     fn to_bytes(&self) -> Result<Vec<u8>, GraphError> {
         let n_films = self.film_ids.len();
-        let mut by_key: Vec<u32> = (0..n_films as u32).collect();
-        by_key.sort_by_key(|&film| (&self.keys[film as usize], film));
-        let mut by_id: Vec<u32> = (0..n_films as u32).collect();
-        by_id.sort_by_key(|&film| &self.film_ids[film as usize]);
-        let names = table(self.names.iter().map(String::as_bytes))?;
-        let keys = table(self.keys.iter().map(String::as_bytes))?;
-        let ids = table(self.film_ids.iter().map(String::as_bytes))?;
-        let records = self.records();
-        let records = table(records.iter().map(Vec::as_slice))?;
+        let rows = || (0..n_films as u32).collect::<Vec<u32>>();
+        let ((by_key, by_id), (names, records)) = rayon::join(
+            || {
+                let (mut by_key, mut by_id) = (rows(), rows());
+                by_key.par_sort_unstable_by(|&a, &b| {
+                    self.keys[a as usize].cmp(&self.keys[b as usize]).then(a.cmp(&b))
+                });
+                by_id.par_sort_by(|&a, &b| self.film_ids[a as usize].cmp(self.film_ids[b as usize]));
+                (by_key, by_id)
+            },
+            || (table(self.names.iter().map(|name| name.as_bytes())), self.records()),
+        );
+        let (names, records) = (names?, records?);
+        let keys = table(self.keys.iter().map(|key| key.as_bytes()))?;
+        let ids = table(self.film_ids.iter().map(|id| id.as_bytes()))?;
         let sections = [
             words(&self.kinds),
             names.0,
@@ -617,12 +632,29 @@ impl Parts {
         Ok(bytes)
     }
 
-    fn records(&self) -> Vec<Vec<u8>> {
+    /// The records of all entities: where each begins, and their bytes.
+    fn records(&self) -> Result<(Vec<u8>, Vec<u8>), GraphError> {
         let n_films = self.film_ids.len();
         let n = self.names.len();
-        // Films of each entity by relation, and the other direction of is-a.
-        let mut incoming: Vec<Vec<(Relation, u32, bool)>> = vec![Vec::new(); n - n_films];
-        let mut records = vec![Vec::new(); n];
+        let mut starts = vec![0_u32];
+        let mut bytes = Vec::new();
+        let mut end_record = |bytes: &[u8]| {
+            let end =
+                u32::try_from(bytes.len()).map_err(|_| GraphError::TooLarge("4 GiB of text or edges"))?;
+            starts.push(end);
+            Ok::<(), GraphError>(())
+        };
+        // Films of each entity by relation: first how many edges lead to it, then the edges, entity by entity.
+        let mut place = vec![0_usize; n - n_films + 1];
+        for edge in self.edges.iter().flatten() {
+            place[edge.target.0 as usize - n_films + 1] += 1;
+        }
+        for at in 0..n - n_films {
+            place[at + 1] += place[at];
+        }
+        let first = place.clone();
+        let n_edges = place.last().copied().unwrap_or(0);
+        let mut incoming: Vec<(Relation, u32, bool)> = vec![(Relation::Genre, 0, false); n_edges];
         let mut items = Vec::new();
         for (film, edges) in self.edges.iter().enumerate() {
             for run in edges.chunk_by(|a, b| a.relation == b.relation) {
@@ -631,26 +663,32 @@ impl Parts {
                 items.clear();
                 for edge in run {
                     put(&mut items, (edge.target.0 - base) << 1 | u32::from(edge.derived));
-                    incoming[edge.target.0 as usize - n_films].push((relation, film as u32, edge.derived));
+                    let next = &mut place[edge.target.0 as usize - n_films];
+                    incoming[*next] = (relation, film as u32, edge.derived);
+                    *next += 1;
                 }
-                put_block(&mut records[film], relation.number(), run.len(), &items);
+                put_block(&mut bytes, relation.number(), run.len(), &items);
             }
+            end_record(&bytes)?;
         }
-        let mut relatives: Vec<[Vec<u32>; 4]> = vec![Default::default(); n - n_films];
+        // Both directions of is-a; few entities have any.
+        let mut relatives: HashMap<u32, [Vec<u32>; 4]> = HashMap::new();
         for (up, down, pairs) in [(0, 2, &self.parents), (1, 3, &self.ancestors)] {
             for (id, above) in pairs {
                 for other in above {
-                    relatives[id.0 as usize - n_films][up].push(other.0);
-                    relatives[other.0 as usize - n_films][down].push(id.0);
+                    relatives.entry(id.0).or_default()[up].push(other.0);
+                    relatives.entry(other.0).or_default()[down].push(id.0);
                 }
             }
         }
-        for (at, (mut incoming, relatives)) in incoming.into_iter().zip(relatives).enumerate() {
-            let record = &mut records[n_films + at];
-            let mut films: Vec<u32> = incoming.iter().map(|(_, film, _)| *film).collect();
+        let mut films: Vec<u32> = Vec::new();
+        for at in 0..n - n_films {
+            let incoming = &mut incoming[first[at]..first[at + 1]];
+            films.clear();
+            films.extend(incoming.iter().map(|(_, film, _)| *film));
             films.sort_unstable();
             films.dedup();
-            put(record, films.len() as u32);
+            put(&mut bytes, films.len() as u32);
             // Films are pushed in ascending order, so only the relation has to be sorted by.
             incoming.sort_by_key(|(relation, ..)| *relation);
             for run in incoming.chunk_by(|a, b| a.0 == b.0) {
@@ -660,8 +698,9 @@ impl Parts {
                     put(&mut items, (film - last) << 1 | u32::from(derived));
                     last = film;
                 }
-                put_block(record, run[0].0.number(), run.len(), &items);
+                put_block(&mut bytes, run[0].0.number(), run.len(), &items);
             }
+            let relatives = relatives.remove(&((n_films + at) as u32)).unwrap_or_default();
             for (mut others, tag) in relatives.into_iter().zip([PARENTS, ANCESTORS, CHILDREN, DESCENDANTS]) {
                 if others.is_empty() {
                     continue;
@@ -674,10 +713,11 @@ impl Parts {
                     put(&mut items, other - last);
                     last = other;
                 }
-                put_block(record, tag, others.len(), &items);
+                put_block(&mut bytes, tag, others.len(), &items);
             }
+            end_record(&bytes)?;
         }
-        records
+        Ok((words(&starts), bytes))
     }
 }
 

@@ -2,18 +2,19 @@
 
 use std::io::{self, Write};
 
+use super::layout::Layout;
 use crate::catalogue::Film;
 
 /// Facts of all films, in catalogue order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Facts {
-    years: Vec<i16>,
+    /// As they are on disk.
+    films: Vec<[u8; FILM_BYTES]>,
     popularity: Vec<f32>,
     /// Numbers of the films whose plot is known, rising.
     with_plot: Vec<u32>,
     /// First row of each of their plots among the passages of all, and the number of rows: `[n + 1]`.
     plot_rows: Vec<u32>,
-    is_brief: Vec<bool>,
 }
 
 const MAGIC: &[u8; 4] = b"TCFF";
@@ -29,7 +30,7 @@ impl Facts {
     ///
     /// # Panics
     /// Never: what was written to memory is read back.
-    pub fn of_films(films: &[Film]) -> Self {
+    pub fn of_films<'f>(films: impl IntoIterator<Item = &'f Film, IntoIter: ExactSizeIterator>) -> Self {
         let mut bytes = Vec::new();
         Self::write(films, &mut bytes)
             .ok()
@@ -46,7 +47,11 @@ impl Facts {
     ///
     /// # Errors
     /// The writer's.
-    pub(super) fn write(films: &[Film], out: &mut dyn Write) -> io::Result<()> {
+    pub(super) fn write<'f>(
+        films: impl IntoIterator<Item = &'f Film, IntoIter: ExactSizeIterator>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let films = films.into_iter();
         out.write_all(MAGIC)?;
         out.write_all(&VERSION.to_le_bytes())?;
         out.write_all(&(films.len() as u64).to_le_bytes())?;
@@ -70,7 +75,10 @@ impl Facts {
         if !fits {
             return None;
         }
-        let films = body.as_chunks::<FILM_BYTES>().0;
+        Some(Self::of_rows(body.as_chunks::<FILM_BYTES>().0.to_vec()))
+    }
+
+    fn of_rows(films: Vec<[u8; FILM_BYTES]>) -> Self {
         let votes = |film: &[u8; FILM_BYTES]| u32::from_le_bytes([film[4], film[5], film[6], film[7]]);
         let most = films.iter().map(votes).max().unwrap_or(0);
         let scale = if most == 0 { 0.0 } else { 1.0 / (f64::from(most)).ln_1p() };
@@ -78,23 +86,34 @@ impl Facts {
         for film in films.iter().filter(|film| film[2] != 0) {
             plot_rows.push(plot_rows.last().copied().unwrap_or(0) + u32::from(film[2]));
         }
-        Some(Self {
+        Self {
             plot_rows,
-            years: films.iter().map(|film| i16::from_le_bytes([film[0], film[1]])).collect(),
             popularity: films.iter().map(|film| (f64::from(votes(film)).ln_1p() * scale) as f32).collect(),
-            is_brief: films.iter().map(|film| film[3] != 0).collect(),
-            with_plot: (0..).zip(films).filter(|(_, film)| film[2] != 0).map(|(at, _)| at).collect(),
-        })
+            with_plot: (0..).zip(&films).filter(|(_, film)| film[2] != 0).map(|(at, _)| at).collect(),
+            films,
+        }
+    }
+
+    /// The facts of a changed catalogue; `new` are those of the films that are new.
+    pub(super) fn changed(&self, new: &Self, layout: &Layout) -> Self {
+        let films = layout.films().map(|(is_new, at)| if is_new { new.films[at] } else { self.films[at] });
+        Self::of_rows(films.collect())
+    }
+
+    /// Number of passages of the plots of all films in front of film number `film`.
+    pub(super) fn passages_before(&self, film: usize) -> usize {
+        self.plot_rows[self.with_plot.partition_point(|&other| (other as usize) < film)] as usize
     }
 
     /// Number of films.
     pub fn n_films(&self) -> usize {
-        self.years.len()
+        self.films.len()
     }
 
     /// Year of release, if known.
     pub fn year(&self, film_idx: usize) -> Option<i32> {
-        self.years.get(film_idx).filter(|&&year| year != 0).map(|&year| i32::from(year))
+        let film = self.films.get(film_idx)?;
+        Some(i32::from(i16::from_le_bytes([film[0], film[1]]))).filter(|&year| year != 0)
     }
 
     /// Rows of the plot of film number `film` among the passages of all plots; empty without a plot.
@@ -112,7 +131,7 @@ impl Facts {
 
     /// Whether the overview has fewer than twenty words.
     pub fn is_brief(&self, film_idx: usize) -> bool {
-        self.is_brief.get(film_idx).copied().unwrap_or(false)
+        self.films.get(film_idx).is_some_and(|film| film[3] != 0)
     }
 
     /// Logarithm of one plus the votes, relative to the film with most, 0 to 1: `[n_films]`.

@@ -11,21 +11,26 @@
 //! `idf_f(t) = ln(1 + (N - n_t + ½) / (n_t + ½))` (Robertson and Zaragoza, *The Probabilistic
 //! Relevance Framework*, 2009) and `qtf(t) = 1 + ln(count of t in q)`.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::indexer::NoMergePolicy;
-use tantivy::postings::Postings;
+use tantivy::postings::{Postings, TermInfo};
 use tantivy::schema::{
     Field, IndexRecordOption, NumericOptions, STORED, Schema, TextFieldIndexing, TextOptions, Value,
 };
 use tantivy::tokenizer::{Token, TokenStream};
-use tantivy::{DocSet, Index, IndexReader, ReloadPolicy, SegmentReader, TERMINATED, TantivyDocument, Term};
+use tantivy::{
+    DocSet, Index, IndexReader, IndexWriter, InvertedIndexReader, ReloadPolicy, Searcher, SegmentReader,
+    TERMINATED, TantivyDocument, Term,
+};
 
+use super::layout::Layout;
 use crate::catalogue::Film;
-use crate::progress::{Interrupted, Report, tell};
+use crate::progress::{Interrupted, Report, silent, tell};
 use crate::text::{Tokenizer, is_stop_word};
 
 /// Why the text index could not be built or read.
@@ -197,7 +202,7 @@ impl LexicalQuery {
     /// [`LexicalQuery::parse`] where `worth` says what the word at a byte of the text is worth, 0 to 1; words
     /// worth nothing are left out.
     pub fn parse_weighted(text: &str, tokenizer: &Tokenizer, worth: impl Fn(usize) -> f32) -> Self {
-        let mut places = std::collections::HashMap::new();
+        let mut places = HashMap::new();
         let mut terms: Vec<QueryTerm> = Vec::new();
         tokenizer.for_each_with_span(text, |term, span| {
             let emphasis = worth(span.start);
@@ -245,15 +250,61 @@ pub struct TermMatch {
 /// An opened text index. Cloning is cheap; all clones see the same state.
 #[derive(Clone)]
 pub struct LexicalIndex {
-    reader: IndexReader,
+    segments: Vec<Segment>,
     fields: [Field; 6],
     stored: Field,
     n_films: usize,
-    /// Per segment: position of every document's film in the catalogue.
-    film_of_doc: Arc<Vec<Vec<u32>>>,
+    /// Segment and document of every film.
     doc_of_film: Arc<Vec<(u32, u32)>>,
+    /// What the segments count of films that are gone.
+    gone: Arc<Gone>,
     tokenizer: Tokenizer,
 }
+
+/// A segment of tantivy's, which knows its own documents alone.
+#[derive(Clone)]
+struct Segment {
+    searcher: Searcher,
+    /// Its number there.
+    number: u32,
+    /// Position of every document's film in the catalogue; [`NO_FILM`] for one that is gone.
+    film_of_doc: Arc<Vec<u32>>,
+}
+
+impl Segment {
+    fn reader(&self) -> &SegmentReader {
+        self.searcher.segment_reader(self.number)
+    }
+}
+
+const NO_FILM: u32 = u32::MAX;
+
+/// What stands in segments of films that have been changed or deleted, by field.
+#[derive(Debug, Clone, Default)]
+struct Gone {
+    n_tokens: [u64; 6],
+    /// Films with each term.
+    n_films: [HashMap<String, u32>; 6],
+}
+
+impl Gone {
+    fn add(&mut self, film: &Film, tokenizer: Tokenizer) {
+        for (field, text) in field_texts(film).into_iter().enumerate() {
+            let mut terms = tokenizer.tokens(&text);
+            // tantivy leaves longer ones out.
+            terms.retain(|term| term.len() <= MAX_TERM_BYTES);
+            self.n_tokens[field] += terms.len() as u64;
+            terms.sort_unstable();
+            terms.dedup();
+            for term in terms {
+                *self.n_films[field].entry(term).or_default() += 1;
+            }
+        }
+    }
+}
+
+/// tantivy's limit, its `MAX_TOKEN_LEN`.
+const MAX_TERM_BYTES: usize = u16::MAX as usize - 5;
 
 const FILM_IDX: &str = "film_idx";
 const STORED_FILM: &str = "film";
@@ -274,31 +325,10 @@ impl LexicalIndex {
         report: &mut Report<'_>,
     ) -> Result<(), LexicalError> {
         let index = Index::create_in_dir(folder, schema())?;
-        index.tokenizers().register(TOKENIZER, FieldTokenizer::new(*tokenizer));
-        let schema = index.schema();
-        let fields = FIELDS.map(|name| schema.get_field(name));
-        let (film_idx_field, stored) = (schema.get_field(FILM_IDX)?, schema.get_field(STORED_FILM)?);
-
         let n_threads = n_threads.clamp(1, 8);
-        let mut writer =
-            index.writer_with_num_threads(n_threads, WRITER_MEMORY.max(n_threads * (16 << 20)))?;
-        writer.set_merge_policy(Box::new(NoMergePolicy));
-        for (film_idx, film) in films.iter().enumerate() {
-            let mut document = TantivyDocument::new();
-            document.add_u64(film_idx_field, film_idx as u64);
-            for (field, text) in fields.iter().zip(field_texts(film)) {
-                if let (Ok(field), false) = (field, text.is_empty()) {
-                    document.add_text(*field, text);
-                }
-            }
-            let json = serde_json::to_string(film)
-                .map_err(|error| LexicalError::StoredFilm { film_idx, what: error.to_string() })?;
-            document.add_text(stored, json);
-            writer.add_document(document)?;
-            if film_idx % 4096 == 0 {
-                tell(report, "indexing text", film_idx, films.len(), "")?;
-            }
-        }
+        let memory = WRITER_MEMORY.max(n_threads * (16 << 20));
+        let films: Vec<&Film> = films.iter().collect();
+        let mut writer = write_films(&index, &films, *tokenizer, (n_threads, memory), report)?;
         writer.commit()?;
         tell(report, "indexing text", films.len(), films.len(), "merging")?;
         // One segment: one posting list a term, and scores that do not depend on how work was split.
@@ -319,6 +349,10 @@ impl LexicalIndex {
     pub fn open(folder: &Path, tokenizer: &Tokenizer) -> Result<Self, LexicalError> {
         let index = Index::open_in_dir(folder)?;
         index.tokenizers().register(TOKENIZER, FieldTokenizer::new(*tokenizer));
+        Self::of_index(&index, *tokenizer)
+    }
+
+    fn of_index(index: &Index, tokenizer: Tokenizer) -> Result<Self, LexicalError> {
         let schema = index.schema();
         let mut fields = [Field::from_field_id(0); 6];
         for (field, name) in fields.iter_mut().zip(FIELDS) {
@@ -326,38 +360,77 @@ impl LexicalIndex {
         }
         let stored = schema.get_field(STORED_FILM)?;
         // A generation never changes once written, so there is nothing to reload.
-        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
+        let reader: IndexReader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
 
         let searcher = reader.searcher();
         let n_films = searcher.num_docs() as usize;
-        let mut film_of_doc = Vec::new();
-        let mut doc_of_film = vec![(u32::MAX, 0); n_films];
-        for (segment_idx, segment) in searcher.segment_readers().iter().enumerate() {
+        let mut segments = Vec::new();
+        for (number, segment) in (0..).zip(searcher.segment_readers()) {
             let column = segment.fast_fields().u64(FILM_IDX)?;
             let mut films = Vec::with_capacity(segment.max_doc() as usize);
             for doc in 0..segment.max_doc() {
                 let film_idx = column.first(doc).filter(|&film_idx| film_idx < n_films as u64);
-                let film_idx = film_idx.ok_or_else(|| LexicalError::StoredFilm {
+                films.push(film_idx.ok_or_else(|| LexicalError::StoredFilm {
                     film_idx: doc as usize,
                     what: "its position is missing or out of range".to_owned(),
-                })? as u32;
-                doc_of_film[film_idx as usize] = (segment_idx as u32, doc);
-                films.push(film_idx);
+                })? as u32);
             }
-            film_of_doc.push(films);
-        }
-        if let Some(film_idx) = doc_of_film.iter().position(|&(segment, _)| segment == u32::MAX) {
-            return Err(LexicalError::StoredFilm { film_idx, what: "it is not in any segment".to_owned() });
+            segments.push(Segment { searcher: searcher.clone(), number, film_of_doc: Arc::new(films) });
         }
         Ok(Self {
-            reader,
+            doc_of_film: Arc::new(doc_of_film(&segments, n_films)?),
+            segments,
             fields,
             stored,
             n_films,
-            film_of_doc: Arc::new(film_of_doc),
-            doc_of_film: Arc::new(doc_of_film),
-            tokenizer: *tokenizer,
+            gone: Arc::default(),
+            tokenizer,
         })
+    }
+
+    /// The index of a changed catalogue, `new` being the films that are new or changed: they become a segment in
+    /// memory, and what the other segments count of films that are gone is taken off again, so that scores
+    /// are those of an index built anew, to the bit.
+    ///
+    /// # Errors
+    /// [`LexicalError`] if films cannot be read back.
+    pub fn changed(&self, new: &[&Film], layout: &Layout) -> Result<Self, LexicalError> {
+        let (places, places_of_new) = layout.places();
+        let mut gone = Gone::clone(&self.gone);
+        for (film_idx, _) in places.iter().enumerate().filter(|(_, place)| **place == NO_FILM) {
+            gone.add(&self.film(film_idx)?, self.tokenizer);
+        }
+        let moved = |films: &[u32], places: &[u32]| -> Arc<Vec<u32>> {
+            let place = |&film: &u32| places.get(film as usize).copied().unwrap_or(NO_FILM);
+            Arc::new(films.iter().map(place).collect())
+        };
+        let mut segments: Vec<Segment> = self
+            .segments
+            .iter()
+            .map(|segment| Segment { film_of_doc: moved(&segment.film_of_doc, &places), ..segment.clone() })
+            .collect();
+        if !new.is_empty() {
+            let index = Index::create_in_ram(schema());
+            write_films(&index, new, self.tokenizer, (1, 64 << 20), &mut silent)?.commit()?;
+            let fresh = Self::of_index(&index, self.tokenizer)?;
+            segments.extend(fresh.segments.into_iter().map(|segment| Segment {
+                film_of_doc: moved(&segment.film_of_doc, &places_of_new),
+                ..segment
+            }));
+        }
+        let n_films = layout.n_films();
+        Ok(Self {
+            doc_of_film: Arc::new(doc_of_film(&segments, n_films)?),
+            segments,
+            n_films,
+            gone: Arc::new(gone),
+            ..self.clone()
+        })
+    }
+
+    /// Number of segments: how much is looked up more than once.
+    pub fn n_segments(&self) -> usize {
+        self.segments.len()
     }
 
     /// Number of films.
@@ -392,19 +465,13 @@ impl LexicalIndex {
     ) -> Result<(), LexicalError> {
         assert_eq!(scores.len(), self.n_films, "one score a film");
         scores.fill(0.0);
-        let searcher = self.reader.searcher();
-        for (segment, film_of_doc) in searcher.segment_readers().iter().zip(self.film_of_doc.iter()) {
-            for (field_idx, weight) in config.weights.as_array().into_iter().enumerate() {
-                if weight == 0.0 {
-                    continue;
-                }
-                let Some(scorer) = FieldScorer::new(segment, self.fields[field_idx], config, self.n_films)?
-                else {
-                    continue;
-                };
-                for term in query.terms() {
-                    scorer.add_term(&term.term, weight * term.weight(), film_of_doc, scores)?;
-                }
+        for (field_idx, weight) in config.weights.as_array().into_iter().enumerate() {
+            if weight == 0.0 {
+                continue;
+            }
+            let Some(scorer) = FieldScorer::new(self, field_idx, config)? else { continue };
+            for term in query.terms() {
+                scorer.add_term(&term.term, weight * term.weight(), scores)?;
             }
         }
         Ok(())
@@ -422,19 +489,15 @@ impl LexicalIndex {
         config: &LexicalConfig,
     ) -> Result<Vec<TermMatch>, LexicalError> {
         let Some(&(segment_idx, doc)) = self.doc_of_film.get(film_idx) else { return Ok(Vec::new()) };
-        let searcher = self.reader.searcher();
-        let segment = searcher.segment_reader(segment_idx);
         let mut matches = Vec::new();
         for (field_idx, weight) in config.weights.as_array().into_iter().enumerate() {
             if weight == 0.0 {
                 continue;
             }
-            let Some(scorer) = FieldScorer::new(segment, self.fields[field_idx], config, self.n_films)?
-            else {
-                continue;
-            };
+            let Some(scorer) = FieldScorer::new(self, field_idx, config)? else { continue };
             for query_term in query.terms() {
-                let score = scorer.term_score(&query_term.term, weight * query_term.weight(), doc)?;
+                let score =
+                    scorer.term_score(&query_term.term, weight * query_term.weight(), (segment_idx, doc))?;
                 if score > 0.0 {
                     let QueryTerm { term, word, .. } = query_term.clone();
                     matches.push(TermMatch { field: FIELDS[field_idx], term, word, score });
@@ -451,7 +514,8 @@ impl LexicalIndex {
     pub fn film(&self, film_idx: usize) -> Result<Film, LexicalError> {
         let fail = |what: &str| LexicalError::StoredFilm { film_idx, what: what.to_owned() };
         let &(segment, doc) = self.doc_of_film.get(film_idx).ok_or_else(|| fail("no such position"))?;
-        let document: TantivyDocument = self.reader.searcher().doc(tantivy::DocAddress::new(segment, doc))?;
+        let Segment { searcher, number, .. } = &self.segments[segment as usize];
+        let document: TantivyDocument = searcher.doc(tantivy::DocAddress::new(*number, doc))?;
         let json = document
             .get_first(self.stored)
             .and_then(|value| value.as_str().map(str::to_owned))
@@ -492,42 +556,112 @@ fn schema() -> Schema {
     schema.build()
 }
 
-/// Scores the terms of one field in one segment.
-struct FieldScorer {
-    inverted: Arc<tantivy::InvertedIndexReader>,
-    norms: FieldNormReader,
-    field: Field,
-    n_films: usize,
+/// Writes films as documents, in their order; [`tantivy::IndexWriter::commit`] is left to the caller. `threads`: their
+/// number, and bytes of memory for all of them.
+fn write_films(
+    index: &Index,
+    films: &[&Film],
+    tokenizer: Tokenizer,
+    threads: (usize, usize),
+    report: &mut Report<'_>,
+) -> Result<IndexWriter, LexicalError> {
+    index.tokenizers().register(TOKENIZER, FieldTokenizer::new(tokenizer));
+    let schema = index.schema();
+    let fields = FIELDS.map(|name| schema.get_field(name));
+    let (film_idx_field, stored) = (schema.get_field(FILM_IDX)?, schema.get_field(STORED_FILM)?);
+    let writer = index.writer_with_num_threads(threads.0, threads.1)?;
+    writer.set_merge_policy(Box::new(NoMergePolicy));
+    for (film_idx, film) in films.iter().enumerate() {
+        let mut document = TantivyDocument::new();
+        document.add_u64(film_idx_field, film_idx as u64);
+        for (field, text) in fields.iter().zip(field_texts(film)) {
+            if let (Ok(field), false) = (field, text.is_empty()) {
+                document.add_text(*field, text);
+            }
+        }
+        let json = serde_json::to_string(film)
+            .map_err(|error| LexicalError::StoredFilm { film_idx, what: error.to_string() })?;
+        document.add_text(stored, json);
+        writer.add_document(document)?;
+        if film_idx % 4096 == 0 {
+            tell(report, "indexing text", film_idx, films.len(), "")?;
+        }
+    }
+    Ok(writer)
+}
+
+/// Segment and document of every film.
+fn doc_of_film(segments: &[Segment], n_films: usize) -> Result<Vec<(u32, u32)>, LexicalError> {
+    let mut docs = vec![(u32::MAX, 0); n_films];
+    for (at, segment) in (0..).zip(segments) {
+        for (doc, &film_idx) in (0..).zip(segment.film_of_doc.iter()) {
+            if let Some(place) = docs.get_mut(film_idx as usize) {
+                *place = (at, doc);
+            }
+        }
+    }
+    match docs.iter().position(|&(segment, _)| segment == u32::MAX) {
+        Some(film_idx) => {
+            Err(LexicalError::StoredFilm { film_idx, what: "it is not in any segment".to_owned() })
+        }
+        None => Ok(docs),
+    }
+}
+
+/// Where a term stands in the segments of a [`FieldScorer`].
+type Places = Vec<Option<TermInfo>>;
+
+/// Scores the terms of one field.
+struct FieldScorer<'i> {
+    index: &'i LexicalIndex,
+    /// Those with the field: number of the segment, its terms, lengths of its documents.
+    segments: Vec<(usize, Arc<InvertedIndexReader>, FieldNormReader)>,
+    field_idx: usize,
     k1: f32,
     /// `k1 · (1 - b + b · length / average length)` by code of the field length.
     length_norm: [f32; 256],
 }
 
-impl FieldScorer {
+impl<'i> FieldScorer<'i> {
     /// `None` if no film has this field.
     fn new(
-        segment: &SegmentReader,
-        field: Field,
+        index: &'i LexicalIndex,
+        field_idx: usize,
         config: &LexicalConfig,
-        n_films: usize,
     ) -> Result<Option<Self>, LexicalError> {
-        let inverted = segment.inverted_index(field)?;
-        let n_tokens = inverted.total_num_tokens();
+        let (mut segments, mut n_tokens) = (Vec::new(), 0);
+        for (at, segment) in index.segments.iter().enumerate() {
+            let inverted = segment.reader().inverted_index(index.fields[field_idx])?;
+            if inverted.total_num_tokens() > 0 {
+                n_tokens += inverted.total_num_tokens();
+                let norms = segment.reader().get_fieldnorms_reader(index.fields[field_idx])?;
+                segments.push((at, inverted, norms));
+            }
+        }
+        n_tokens = n_tokens.saturating_sub(index.gone.n_tokens[field_idx]);
         if n_tokens == 0 {
             return Ok(None);
         }
-        let average = n_tokens as f32 / n_films as f32;
+        let average = n_tokens as f32 / index.n_films as f32;
         let mut length_norm = [0.0; 256];
         for (code, norm) in length_norm.iter_mut().enumerate() {
             let length = FieldNormReader::id_to_fieldnorm(code as u8) as f32;
             *norm = config.k1 * (1.0 - config.b + config.b * length / average);
         }
-        let norms = segment.get_fieldnorms_reader(field)?;
-        Ok(Some(Self { inverted, norms, field, n_films, k1: config.k1, length_norm }))
+        Ok(Some(Self { index, segments, field_idx, k1: config.k1, length_norm }))
     }
 
-    fn idf(&self, n_matching: u32) -> f32 {
-        (1.0 + (self.n_films as f32 - n_matching as f32 + 0.5) / (n_matching as f32 + 0.5)).ln()
+    /// The weight of a term and its place in the dictionary of each segment, if a film has it.
+    fn find(&self, term: &str) -> Result<Option<(f32, Places)>, LexicalError> {
+        let key = Term::from_field_text(self.index.fields[self.field_idx], term);
+        let infos = self.segments.iter().map(|(_, inverted, _)| inverted.get_term_info(&key));
+        let infos: Places = infos.collect::<Result<_, _>>()?;
+        let n_found: u32 = infos.iter().flatten().map(|info| info.doc_freq).sum();
+        let n_gone = self.index.gone.n_films[self.field_idx].get(term).copied().unwrap_or(0);
+        let n_matching = n_found.saturating_sub(n_gone) as f32;
+        let n_films = self.index.n_films as f32;
+        let idf = (1.0 + (n_films - n_matching + 0.5) / (n_matching + 0.5)).ln();
+        Ok((n_found > 0).then_some((idf, infos)))
     }
 
     fn term_frequency_part(&self, frequency: u32, length_code: u8) -> f32 {
@@ -535,41 +669,40 @@ impl FieldScorer {
         frequency * (self.k1 + 1.0) / (frequency + self.length_norm[length_code as usize])
     }
 
-    fn add_term(
-        &self,
-        term: &str,
-        weight: f32,
-        film_of_doc: &[u32],
-        scores: &mut [f32],
-    ) -> Result<(), LexicalError> {
-        let term = Term::from_field_text(self.field, term);
-        let Some(mut block) = self.inverted.read_block_postings(&term, IndexRecordOption::WithFreqs)? else {
-            return Ok(());
-        };
-        let factor = weight * self.idf(block.doc_freq());
-        while block.block_len() > 0 {
-            for (&doc, &frequency) in block.docs().iter().zip(block.freqs()) {
-                let part = self.term_frequency_part(frequency, self.norms.fieldnorm_id(doc));
-                scores[film_of_doc[doc as usize] as usize] += factor * part;
+    fn add_term(&self, term: &str, weight: f32, scores: &mut [f32]) -> Result<(), LexicalError> {
+        let Some((idf, infos)) = self.find(term)? else { return Ok(()) };
+        let factor = weight * idf;
+        for ((at, inverted, norms), info) in self.segments.iter().zip(infos) {
+            let Some(info) = info else { continue };
+            let film_of_doc = self.index.segments[*at].film_of_doc.as_slice();
+            let mut block =
+                inverted.read_block_postings_from_terminfo(&info, IndexRecordOption::WithFreqs)?;
+            while block.block_len() > 0 {
+                for (&doc, &frequency) in block.docs().iter().zip(block.freqs()) {
+                    // A film that is gone has no score.
+                    if let Some(score) = scores.get_mut(film_of_doc[doc as usize] as usize) {
+                        *score += factor * self.term_frequency_part(frequency, norms.fieldnorm_id(doc));
+                    }
+                }
+                block.advance();
             }
-            block.advance();
         }
         Ok(())
     }
 
-    fn term_score(&self, term: &str, weight: f32, doc: u32) -> Result<f32, LexicalError> {
-        let term = Term::from_field_text(self.field, term);
-        let Some(mut postings) = self.inverted.read_postings(&term, IndexRecordOption::WithFreqs)? else {
-            return Ok(0.0);
-        };
-        let factor = weight * self.idf(postings.doc_freq());
+    fn term_score(&self, term: &str, weight: f32, (segment, doc): (u32, u32)) -> Result<f32, LexicalError> {
+        let Some((idf, infos)) = self.find(term)? else { return Ok(0.0) };
+        let of_segment = self.segments.iter().zip(infos).find(|((at, ..), _)| *at == segment as usize);
+        let Some(((_, inverted, norms), Some(info))) = of_segment else { return Ok(0.0) };
+        let mut postings = inverted.read_postings_from_terminfo(&info, IndexRecordOption::WithFreqs)?;
         if postings.doc() == TERMINATED || (postings.doc() < doc && postings.seek(doc) != doc) {
             return Ok(0.0);
         }
         if postings.doc() != doc {
             return Ok(0.0);
         }
-        Ok(factor * self.term_frequency_part(postings.term_freq(), self.norms.fieldnorm_id(doc)))
+        let part = self.term_frequency_part(postings.term_freq(), norms.fieldnorm_id(doc));
+        Ok(weight * idf * part)
     }
 }
 

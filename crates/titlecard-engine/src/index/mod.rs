@@ -19,6 +19,7 @@
 //! manifest still names the old generation.
 
 pub mod facts;
+pub mod layout;
 pub mod lexical;
 pub mod vectors;
 
@@ -43,6 +44,7 @@ use crate::progress::{Interrupted, Report, tell};
 use crate::regressor::{Regressor, RegressorError};
 use crate::text::Tokenizer;
 use facts::Facts;
+use layout::Layout;
 use lexical::{LexicalError, LexicalIndex};
 use vectors::{RoundedQuery, VectorError, VectorIndex};
 
@@ -105,7 +107,7 @@ pub struct SearchIndex {
     /// Turns queries into vectors.
     pub embedder: Embedder,
     /// From the vector of a description to that of a title.
-    pub regressor: Regressor,
+    pub regressor: Arc<Regressor>,
     /// The trained encoder with its vectors, if one was trained.
     pub encoded: Option<Encoded>,
     /// Year, votes and plots of the films.
@@ -116,7 +118,7 @@ pub struct SearchIndex {
 
 /// The trained encoder and what it makes of the films.
 pub struct Encoded {
-    encoder: Box<dyn TextEncoder + Send + Sync>,
+    encoder: Arc<dyn TextEncoder + Send + Sync>,
     records: VectorIndex,
     /// One row for every passage of a plot, in the order of the films ([`Facts::passages_of`]).
     plots: VectorIndex,
@@ -128,11 +130,16 @@ impl Encoded {
     /// # Errors
     /// [`VectorError`] if the rows cannot be kept.
     pub fn of_films(encoder: StaticEncoder, films: &[Film]) -> Result<Self, VectorError> {
-        let records: Vec<String> = films.par_iter().map(crate::encoder::record).collect();
-        let plots: Vec<&str> = plots_of(films);
-        let records = VectorIndex::of_rows(&encode(&encoder, &records), encoder.dim())?;
-        let plots = VectorIndex::of_rows(&encode(&encoder, &plots), encoder.dim())?;
-        Ok(Self { encoder: Box::new(encoder), records, plots })
+        let encoder: Arc<dyn TextEncoder + Send + Sync> = Arc::new(encoder);
+        Self::of_new(&encoder, &films.iter().collect::<Vec<_>>())
+    }
+
+    fn of_new(encoder: &Arc<dyn TextEncoder + Send + Sync>, films: &[&Film]) -> Result<Self, VectorError> {
+        let records: Vec<String> = films.par_iter().map(|film| crate::encoder::record(film)).collect();
+        let plots = plots_of(films.iter().copied());
+        let records = VectorIndex::of_rows(&encode(&**encoder, &records), encoder.dim())?;
+        let plots = VectorIndex::of_rows(&encode(&**encoder, &plots), encoder.dim())?;
+        Ok(Self { encoder: Arc::clone(encoder), records, plots })
     }
 
     /// Vector of a question, `[dim]`; zeros if it has no word.
@@ -298,7 +305,7 @@ impl SearchIndex {
             wordvec::read::read_from_bytes(&read_bytes(&generation.join(WORD_VECTORS), COMMAND)?)?;
         let sif: Sif = serde_json::from_slice(&read_bytes(&generation.join(SIF), COMMAND)?)
             .map_err(|error| inconsistent(format!("`{SIF}`: {error}")))?;
-        let regressor = Regressor::from_bytes(&read_bytes(&generation.join(REGRESSOR), COMMAND)?)?;
+        let regressor = Arc::new(Regressor::from_bytes(&read_bytes(&generation.join(REGRESSOR), COMMAND)?)?);
 
         let facts = Facts::read(&read_bytes(&generation.join(FACTS), COMMAND)?)
             .ok_or_else(|| inconsistent(format!("`{FACTS}` is damaged")))?;
@@ -318,7 +325,7 @@ impl SearchIndex {
             if [records.dim(), plots.dim()] != [encoder.dim(); 2] {
                 return Err(inconsistent("encoded films of other dimensions than the encoder".to_owned()));
             }
-            Some(Encoded { encoder: Box::new(encoder), records, plots })
+            Some(Encoded { encoder: Arc::new(encoder), records, plots })
         } else {
             None
         };
@@ -392,6 +399,46 @@ impl SearchIndex {
     pub fn n_films(&self) -> usize {
         self.manifest.n_films
     }
+
+    /// The index of a changed catalogue, in memory, with the models of this one: `new` are the films that are new or
+    /// changed, and only they are read. It answers as an index built anew of all films with the same models,
+    /// SIF's word weights being one of them; tables a few bytes a film are made anew.
+    ///
+    /// # Errors
+    /// [`IndexError`].
+    pub fn changed(&self, new: &[&Film], layout: &Layout) -> Result<Self, IndexError> {
+        if layout.n_films() == 0 {
+            return Err(IndexError::EmptyCatalogue);
+        }
+        let facts_of_new = Facts::of_films(new.iter().copied());
+        let embedded = |texts: Vec<&str>, pooling| -> Result<VectorIndex, VectorError> {
+            let (rows, _) = self.embedder.embed_all(&texts, pooling);
+            VectorIndex::of_rows(rows.as_slice(), self.embedder.dim())
+        };
+        let tags = embedded(new.iter().map(|film| film.tags.as_str()).collect(), Pooling::Sif)?;
+        let pooling = self.regressor.config().pooling;
+        let titles = embedded(new.iter().map(|film| film.title.as_str()).collect(), pooling)?;
+        let encoded = self.encoded.as_ref().map(|encoded| -> Result<Encoded, VectorError> {
+            let fresh = Encoded::of_new(&encoded.encoder, new)?;
+            let passages = layout
+                .runs_of_rows(|at| self.facts.passages_before(at), |at| facts_of_new.passages_before(at));
+            Ok(Encoded {
+                encoder: Arc::clone(&encoded.encoder),
+                records: encoded.records.with_runs(&fresh.records, layout.runs()),
+                plots: encoded.plots.with_runs(&fresh.plots, &passages),
+            })
+        });
+        Ok(Self {
+            lexical: self.lexical.changed(new, layout)?,
+            tag_vectors: self.tag_vectors.with_runs(&tags, layout.runs()),
+            title_vectors: self.title_vectors.with_runs(&titles, layout.runs()),
+            embedder: self.embedder.clone(),
+            regressor: Arc::clone(&self.regressor),
+            encoded: encoded.transpose()?,
+            facts: self.facts.changed(&facts_of_new, layout),
+            manifest: Manifest { n_films: layout.n_films(), films: None, ..self.manifest.clone() },
+        })
+    }
 }
 
 /// Opens something of the current generation. Another process may make a new generation and remove this one meanwhile:
@@ -446,7 +493,7 @@ fn write_encoded(
 }
 
 /// Vectors of documents, `[n_texts, dim]`.
-fn encode(encoder: &StaticEncoder, texts: &[impl AsRef<str> + Sync]) -> Vec<f32> {
+fn encode(encoder: &(dyn TextEncoder + Send + Sync), texts: &[impl AsRef<str> + Sync]) -> Vec<f32> {
     let dim = encoder.dim();
     let mut rows = vec![0.0; texts.len() * dim];
     rows.par_chunks_mut(dim).zip(texts).for_each(|(row, text)| {
@@ -457,8 +504,8 @@ fn encode(encoder: &StaticEncoder, texts: &[impl AsRef<str> + Sync]) -> Vec<f32>
 }
 
 /// Passages of all plots.
-fn plots_of(films: &[Film]) -> Vec<&str> {
-    films.iter().flat_map(|film| crate::encoder::passages(&film.plot)).collect()
+fn plots_of<'f>(films: impl IntoIterator<Item = &'f Film>) -> Vec<&'f str> {
+    films.into_iter().flat_map(|film| crate::encoder::passages(&film.plot)).collect()
 }
 
 const BUILDING: &str = ".building-";

@@ -11,6 +11,8 @@ use std::path::Path;
 use rayon::prelude::*;
 use tantivy::directory::{Directory, MmapDirectory, OwnedBytes};
 
+use super::layout::Run;
+
 /// Why a file of vectors could not be written or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,10 +44,34 @@ pub const MAX_DIM: usize = 8192;
 const ROWS_PER_TASK: usize = 8192;
 
 /// Vectors of all films, opened by memory map.
+#[derive(Clone)]
 pub struct VectorIndex {
-    bytes: OwnedBytes,
+    /// Whose rows, one after the other, are the rows of the index.
+    pieces: Vec<Piece>,
     n_rows: usize,
     dim: usize,
+}
+
+/// Rows that stand together in one table.
+#[derive(Clone)]
+struct Piece {
+    /// The table as it is on disk, of `n_in_table` rows.
+    bytes: OwnedBytes,
+    n_in_table: usize,
+    /// The first of the piece there and in the index.
+    first_in_table: usize,
+    first: usize,
+    n: usize,
+}
+
+impl Piece {
+    /// Scales, four bytes each, and components of rows `from..to` of the piece.
+    fn rows(&self, from: usize, to: usize, dim: usize) -> (&[[u8; 4]], &[i8]) {
+        let (scales, components) = self.bytes[HEADER_BYTES..].split_at(4 * self.n_in_table);
+        let (from, to) = (self.first_in_table + from, self.first_in_table + to);
+        let components: &[i8] = bytemuck::cast_slice(components);
+        (&scales.as_chunks::<4>().0[from..to], &components[from * dim..to * dim])
+    }
 }
 
 impl VectorIndex {
@@ -128,7 +154,37 @@ impl VectorIndex {
         if !(1..=MAX_DIM).contains(&dim) || expected != Some(bytes.len() as u64) {
             return Err(damaged(format!("{} bytes for {n_rows} rows of {dim} dimensions", bytes.len())));
         }
-        Ok(Self { bytes, n_rows: n_rows as usize, dim })
+        let n = n_rows as usize;
+        let whole = Piece { bytes, n_in_table: n, first_in_table: 0, first: 0, n };
+        Ok(Self { pieces: vec![whole], n_rows: n, dim })
+    }
+
+    /// The same index with other rows: those of `runs`, from it or from `new`. Nothing is copied.
+    ///
+    /// # Panics
+    /// If a run lies outside its table, or the dimensions differ.
+    pub fn with_runs(&self, new: &Self, runs: &[Run]) -> Self {
+        assert_eq!(self.dim, new.dim, "rows of one length");
+        let (mut pieces, mut n_rows) = (Vec::with_capacity(runs.len()), 0);
+        for run in runs {
+            let from = if run.is_new { new } else { self };
+            let (mut at, end) = (run.first, run.first + run.n);
+            assert!(end <= from.n_rows, "rows of the table");
+            while at < end {
+                let piece = from.piece_of(at);
+                let inside = at - piece.first;
+                let n = (piece.n - inside).min(end - at);
+                let first_in_table = piece.first_in_table + inside;
+                pieces.push(Piece { first_in_table, first: n_rows, n, ..piece.clone() });
+                (at, n_rows) = (at + n, n_rows + n);
+            }
+        }
+        Self { pieces, n_rows, dim: self.dim }
+    }
+
+    /// The piece with row `row`.
+    fn piece_of(&self, row: usize) -> &Piece {
+        &self.pieces[self.pieces.partition_point(|piece| piece.first + piece.n <= row)]
     }
 
     /// Number of rows.
@@ -157,25 +213,28 @@ impl VectorIndex {
         assert_eq!(query.len(), self.dim, "one component a dimension");
         assert_eq!(scores.len(), self.n_rows, "one score a row");
         let (query, query_scale) = round_query(query);
-        let scale_bytes = &self.bytes[HEADER_BYTES..HEADER_BYTES + 4 * self.n_rows];
-        let components: &[i8] = bytemuck::cast_slice(&self.bytes[HEADER_BYTES + 4 * self.n_rows..]);
-        scores
-            .par_chunks_mut(ROWS_PER_TASK)
-            .zip(components.par_chunks(ROWS_PER_TASK * self.dim))
-            .zip(scale_bytes.par_chunks(ROWS_PER_TASK * 4))
-            .for_each(|((scores, rows), scales)| {
-                let scales = scales.as_chunks::<4>().0;
-                // The widest registers the processor has; the sums are of integers, so all give the same.
-                pulp::Arch::new().dispatch(
-                    #[inline(always)]
-                    || {
-                        let rows = rows.chunks_exact(self.dim);
-                        for ((score, row), scale) in scores.iter_mut().zip(rows).zip(scales) {
-                            *score = dot(row, &query) as f32 * (query_scale * f32::from_le_bytes(*scale));
-                        }
-                    },
-                );
-            });
+        let mut tasks = Vec::with_capacity(self.pieces.len() + self.n_rows / ROWS_PER_TASK);
+        let mut rest = scores;
+        for piece in &self.pieces {
+            for from in (0..piece.n).step_by(ROWS_PER_TASK) {
+                let to = (from + ROWS_PER_TASK).min(piece.n);
+                let (of_task, behind) = rest.split_at_mut(to - from);
+                tasks.push((of_task, piece.rows(from, to, self.dim)));
+                rest = behind;
+            }
+        }
+        tasks.into_par_iter().for_each(|(scores, (scales, rows))| {
+            // The widest registers the processor has; the sums are of integers, so all give the same.
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    let rows = rows.chunks_exact(self.dim);
+                    for ((score, row), scale) in scores.iter_mut().zip(rows).zip(scales) {
+                        *score = dot(row, &query) as f32 * (query_scale * f32::from_le_bytes(*scale));
+                    }
+                },
+            );
+        });
     }
 }
 
@@ -199,11 +258,15 @@ impl VectorIndex {
     /// # Panics
     /// If there is no such row.
     pub fn row(&self, row: usize) -> Vec<f32> {
-        let scales = self.bytes[HEADER_BYTES..HEADER_BYTES + 4 * self.n_rows].as_chunks::<4>().0;
-        let components: &[i8] = bytemuck::cast_slice(&self.bytes[HEADER_BYTES + 4 * self.n_rows..]);
-        let scale = f32::from_le_bytes(scales[row]);
-        let components = &components[row * self.dim..(row + 1) * self.dim];
+        let (scale, components) = self.stored(row);
         components.iter().map(|&component| f32::from(component) * scale).collect()
+    }
+
+    /// Scale and components of one row.
+    fn stored(&self, row: usize) -> (f32, &[i8]) {
+        let piece = self.piece_of(row);
+        let (scales, components) = piece.rows(row - piece.first, row - piece.first + 1, self.dim);
+        (f32::from_le_bytes(scales[0]), components)
     }
 
     /// Cosine of a query with one row: what [`VectorIndex::cosine_all`] says of it.
@@ -212,14 +275,12 @@ impl VectorIndex {
     /// If there is no such row, or the query has other dimensions.
     pub fn cosine_of(&self, query: &RoundedQuery, row: usize) -> f32 {
         assert_eq!(query.components.len(), self.dim, "one component a dimension");
-        let scales = self.bytes[HEADER_BYTES..HEADER_BYTES + 4 * self.n_rows].as_chunks::<4>().0;
-        let components: &[i8] = bytemuck::cast_slice(&self.bytes[HEADER_BYTES + 4 * self.n_rows..]);
-        let row_components = &components[row * self.dim..(row + 1) * self.dim];
+        let (scale, row) = self.stored(row);
         let sum = pulp::Arch::new().dispatch(
             #[inline(always)]
-            || dot(row_components, &query.components),
+            || dot(row, &query.components),
         );
-        sum as f32 * (query.scale * f32::from_le_bytes(scales[row]))
+        sum as f32 * (query.scale * scale)
     }
 }
 

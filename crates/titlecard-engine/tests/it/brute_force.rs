@@ -331,7 +331,7 @@ impl Case {
     /// The score of every film, filters aside; none if nothing of the question is known.
     fn scores(&self, models: &Models, engine: &Engine, question: &str, described: &str) -> Option<Vec<f32>> {
         let understood = engine.understand(question).unwrap();
-        let start = question.find(described).unwrap();
+        let start = if question.starts_with(described) { 0 } else { question.len() - described.len() };
         let terms = self.terms(question, start..start + described.len(), &understood);
         let n_films = self.films.len();
         let mut fields = self.config.lexical.weights.as_array();

@@ -34,12 +34,12 @@ const QUESTIONS: [&str; 3] = [
 ];
 
 /// How many cases of each kind are tried; 0 is all.
-fn n_cases(usual: usize) -> usize {
+pub(crate) fn n_cases(usual: usize) -> usize {
     std::env::var("TITLECARD_FAULTS").ok().map_or(usual, |text| text.parse().expect("a number of cases"))
 }
 
 /// A working folder of 160 films with all that is mapped or read when searching, some hundred kilobytes.
-fn workspace(folder: &Path) -> (Workspace, Config) {
+pub(crate) fn workspace(folder: &Path) -> (Workspace, Config) {
     let workspace = Workspace::new(folder);
     let mut films = sample_films();
     films.truncate(160);

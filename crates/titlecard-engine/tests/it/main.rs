@@ -17,6 +17,7 @@ mod reproducible;
 mod saved;
 mod shared_data;
 mod sources;
+mod updates;
 
 use std::ops::ControlFlow;
 

@@ -18,7 +18,7 @@ use super::types::{
 };
 use crate::error::{ApiError, Code, ErrorBody};
 use crate::journal::Change;
-use crate::state::{Build, ServeError, Shared, Snapshot, locked, tag_of};
+use crate::state::{Build, ServeError, Shared, Snapshot, locked};
 use crate::updates;
 
 fn ranker_of(snapshot: &Snapshot) -> Result<&Ranker, ApiError> {
@@ -110,7 +110,7 @@ async fn edit_rules(
     edit: impl FnOnce(&Snapshot) -> Result<Ranker, ApiError> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let work = move || {
-        let _exchange = locked(&app.exchange);
+        let mut base = locked(&app.base);
         let snapshot = app.snapshot();
         if let Some(expected) = expected.filter(|expected| expected != "*")
             && snapshot.rules_tag.as_deref() != Some(expected.as_str())
@@ -127,9 +127,7 @@ async fn edit_rules(
         }
         let json = ranker.rules().to_json();
         write_bytes(&app.workspace.rules(), json.as_bytes()).map_err(ApiError::storage)?;
-        let engine = snapshot.engine.with_ranker(ranker);
-        let tag = tag_of(&engine);
-        app.swap_rules(&snapshot, engine, tag);
+        app.swap_rules(&mut base, &ranker);
         let snapshot = app.snapshot();
         rules_response(ranker_of(&snapshot)?, snapshot.rules_tag.as_deref().unwrap_or_default())
     };
@@ -267,7 +265,8 @@ async fn take(app: App, changes: Vec<Change>) -> Result<Response, ApiError> {
 
 /// Adds or changes films: one JSON object a line.
 ///
-/// All lines are taken or none. They are on disk when this answers, and can be found when they have been built in.
+/// All lines are taken or none. They are on disk when this answers, and can be found when `changes.visible_seq` of
+/// `/v1/status` has reached `seq`, mostly within a second.
 #[utoipa::path(post, path = "/v1/films", tag = "films", operation_id = "put_films",
     request_body(content((FilmInput = "application/x-ndjson"), (FilmInput = "application/json")), description = "One film a line"), security(("key" = [])),
     responses((status = 202, body = AcceptedBody), (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
@@ -364,12 +363,13 @@ fn status_of(app: &Shared) -> StatusResponse {
     };
     StatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        generation: snapshot.engine.index().manifest.generation.clone(),
+        generation: snapshot.generation.clone(),
         n_films: snapshot.engine.index().n_films(),
         n_rules: snapshot.engine.ranker().map_or(0, |ranker| ranker.rules().rules().len()),
         uptime_s: app.started.elapsed().as_secs_f64(),
         changes: ChangesStatus {
             acknowledged_seq: updates.journal.last_seq(),
+            visible_seq: updates.visible_seq,
             built_seq: updates.built_seq,
             pending: updates.pending.len(),
         },

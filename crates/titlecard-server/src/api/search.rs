@@ -150,7 +150,7 @@ fn answer(
     let understood = answer.understood.as_ref();
     let chips = understood.map_or_else(Vec::new, |understood| chips_of(understood, &composed));
     Ok(SearchResponse {
-        generation: snapshot.engine.index().manifest.generation.clone(),
+        generation: snapshot.generation.clone(),
         n_films: answer.n_films,
         n_passing: answer.n_passing,
         latency_ms: answer.latency_ms,

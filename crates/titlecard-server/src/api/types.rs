@@ -672,7 +672,9 @@ pub(crate) struct StatusResponse {
 pub(crate) struct ChangesStatus {
     /// Number of the last change acknowledged.
     pub(crate) acknowledged_seq: u64,
-    /// Number of the last change built in.
+    /// Number of the last change that searches see.
+    pub(crate) visible_seq: u64,
+    /// Number of the last change built into the files of the working folder.
     pub(crate) built_seq: u64,
     /// Changed films that wait to be built in.
     pub(crate) pending: usize,
