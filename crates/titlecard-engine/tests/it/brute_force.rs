@@ -328,11 +328,18 @@ impl Case {
         terms.into_iter().map(|(term, _, count, worth)| (term, worth * (1.0 + count.ln()))).collect()
     }
 
-    /// The score of every film, filters aside; none if nothing of the question is known.
-    fn scores(&self, models: &Models, engine: &Engine, question: &str, described: &str) -> Option<Vec<f32>> {
+    /// The score of every film, filters aside; none if nothing of the question is known. `place` is that of the
+    /// description, between or beside filters.
+    fn scores(
+        &self,
+        models: &Models,
+        engine: &Engine,
+        question: &str,
+        place: std::ops::Range<usize>,
+    ) -> Option<Vec<f32>> {
         let understood = engine.understand(question).unwrap();
-        let start = if question.starts_with(described) { 0 } else { question.len() - described.len() };
-        let terms = self.terms(question, start..start + described.len(), &understood);
+        let described = &question[place.clone()];
+        let terms = self.terms(question, place, &understood);
         let n_films = self.films.len();
         let mut fields = self.config.lexical.weights.as_array();
         let of_plots = std::mem::take(&mut fields[5]);
@@ -420,11 +427,13 @@ fn ask(case: &Case, models: &Models, engine: &Engine, random: &mut Random, name:
         .iter()
         .map(|(filter, wanted)| format!("{}{}", if *wanted { "" } else { "-" }, filter.written()))
         .collect();
-    let question = match random.random_bool(0.5) {
-        true => format!("{} {described}", written.join(" ")),
-        false => format!("{described} {}", written.join(" ")),
+    let written = written.join(" ");
+    let (question, start) = match (written.as_str(), random.random_bool(0.5)) {
+        ("", _) => (described.clone(), 0),
+        (_, true) => (format!("{written} {described}"), written.len() + 1),
+        (_, false) => (format!("{described} {written}"), 0),
     };
-    let question = question.trim();
+    let question = question.as_str();
     let place = format!("{name}: `{question}`");
     let k = random.random_range(1..16);
     let found = engine.search(question, k);
@@ -437,7 +446,7 @@ fn ask(case: &Case, models: &Models, engine: &Engine, random: &mut Random, name:
         Err(error) => panic!("{place}: {error}"),
     };
     *tally.entry(ended).or_default() += 1;
-    let Some(scores) = case.scores(models, engine, question, &described) else {
+    let Some(scores) = case.scores(models, engine, question, start..start + described.len()) else {
         assert_eq!(ended, "nothing known", "{place}");
         return;
     };
