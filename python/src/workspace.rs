@@ -182,6 +182,7 @@ impl Workspace {
         if !join.is_empty() {
             config.catalogue.join = join;
         }
+        let _lock = self.workspace.lock().map_err(raise)?;
         let report = runner::run(py, progress.as_ref(), |teller| {
             pipeline::prepare(&self.workspace, &config, &mut teller.report())
         })?;
@@ -203,6 +204,7 @@ impl Workspace {
         py: Python<'_>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(usize, usize, u64, f64, PathBuf)> {
+        let _lock = self.workspace.lock().map_err(raise)?;
         let (config, catalogue) = self.material(py)?;
         let done = runner::run(py, progress.as_ref(), |teller| {
             pipeline::train_word_vectors(&self.workspace, &config, catalogue.films(), &mut teller.report())
@@ -275,6 +277,7 @@ impl Workspace {
     /// Builds the knowledge graph: the summary.
     #[pyo3(signature = (progress=None))]
     fn build_graph<'py>(&self, py: Python<'py>, progress: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        let _lock = self.workspace.lock().map_err(raise)?;
         let (config, catalogue) = self.material(py)?;
         let summary = runner::run(py, progress.as_ref(), |teller| {
             pipeline::build_graph(&self.workspace, &config, catalogue.films(), &mut teller.report())
@@ -285,6 +288,7 @@ impl Workspace {
     /// Builds the index: the number of films in it.
     #[pyo3(signature = (progress=None))]
     fn build_index(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<usize> {
+        let _lock = self.workspace.lock().map_err(raise)?;
         let (config, catalogue) = self.material(py)?;
         let built = runner::run(py, progress.as_ref(), |teller| {
             pipeline::build_index(&self.workspace, &config, catalogue.films(), &mut teller.report())

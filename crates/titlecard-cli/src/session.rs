@@ -117,15 +117,18 @@ impl Session {
         overrides: &[(&str, &str, String)],
     ) -> anyhow::Result<Self> {
         let session = Self::read(arguments, default_dir, overrides)?;
-        open_log(arguments, &session.workspace)?;
+        open_log(arguments, Some(&session.workspace))?;
         tracing::debug!(arguments = ?std::env::args_os().collect::<Vec<_>>(), "started");
-        ctrlc::set_handler(|| {
-            if STOP.swap(true, Ordering::SeqCst) {
-                // Asked twice: do not wait for the step to notice. Files are whole at any moment.
-                std::process::exit(130);
-            }
-        })
-        .context("cannot listen for Ctrl-C")?;
+        listen_for_ctrl_c()?;
+        rayon_pool(session.config.n_threads())?;
+        Ok(session)
+    }
+
+    /// For a look at a folder that may be damaged: no settings are read and no log is written in it.
+    pub(crate) fn open_reading(arguments: &SessionArguments) -> anyhow::Result<Self> {
+        let session = Self::of(arguments, ".", ConfigBuilder::default(), Config::default());
+        open_log(arguments, None)?;
+        listen_for_ctrl_c()?;
         rayon_pool(session.config.n_threads())?;
         Ok(session)
     }
@@ -158,13 +161,16 @@ impl Session {
         default_dir: &str,
         overrides: &[(&str, &str, String)],
     ) -> anyhow::Result<Self> {
-        let root = arguments.dir.clone().unwrap_or_else(|| PathBuf::from(default_dir));
-        let workspace = Workspace::new(root);
+        let workspace = workspace(arguments, default_dir);
         let settings = read_settings(arguments, &workspace, overrides)?;
         let config = settings.clone().build()?;
+        Ok(Self::of(arguments, default_dir, settings, config))
+    }
+
+    fn of(arguments: &SessionArguments, default_dir: &str, settings: ConfigBuilder, config: Config) -> Self {
         let say = !arguments.quiet;
         let show_bars = say && arguments.verbose == 0 && !arguments.no_progress && stderr().is_terminal();
-        Ok(Self { workspace, config, settings, show_bars, say })
+        Self { workspace: workspace(arguments, default_dir), config, settings, show_bars, say }
     }
 
     /// Reads the settings again, after a step has written some (`models/ranking.toml`).
@@ -290,6 +296,20 @@ fn new_bar(progress: &Progress<'_>) -> ProgressBar {
     bar
 }
 
+fn workspace(arguments: &SessionArguments, default_dir: &str) -> Workspace {
+    Workspace::new(arguments.dir.clone().unwrap_or_else(|| PathBuf::from(default_dir)))
+}
+
+fn listen_for_ctrl_c() -> anyhow::Result<()> {
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::SeqCst) {
+            // Asked twice: do not wait for the step to notice. Files are whole at any moment.
+            std::process::exit(130);
+        }
+    })
+    .context("cannot listen for Ctrl-C")
+}
+
 pub(crate) fn read_settings(
     arguments: &SessionArguments,
     workspace: &Workspace,
@@ -327,8 +347,8 @@ fn rayon_pool(n_threads: usize) -> anyhow::Result<()> {
     titlecard_engine::set_threads(n_threads).context("cannot start the threads")
 }
 
-/// Short messages on stderr, everything in a file of the working folder.
-fn open_log(arguments: &SessionArguments, workspace: &Workspace) -> anyhow::Result<()> {
+/// Short messages on stderr, everything in a file of the working folder, if there is to be one.
+fn open_log(arguments: &SessionArguments, workspace: Option<&Workspace>) -> anyhow::Result<()> {
     let level = match (arguments.quiet, arguments.verbose) {
         (true, _) => "off",
         (_, 0) => "warn",
@@ -341,19 +361,25 @@ fn open_log(arguments: &SessionArguments, workspace: &Workspace) -> anyhow::Resu
         .with_target(false)
         .without_time()
         .with_filter(EnvFilter::new(level));
-    let folder = workspace.logs();
     let name = format!("titlecard-{}-{}.log", timestamp(), std::process::id());
     // A folder that cannot be written is no reason not to search in it.
-    let file = fs::create_dir_all(&folder).and_then(|()| File::create(folder.join(&name)));
-    let unwritable = file.as_ref().err().map(ToString::to_string);
-    let in_file = file.ok().map(|file| {
+    let file = workspace.map(|workspace| {
+        let folder = workspace.logs();
+        fs::create_dir_all(&folder).and_then(|()| File::create(folder.join(&name)))
+    });
+    let (file, unwritable) = match file {
+        Some(Ok(file)) => (Some(file), None),
+        Some(Err(error)) => (None, Some(error.to_string())),
+        None => (None, None),
+    };
+    let in_file = file.map(|file| {
         let filter = EnvFilter::new("debug,tantivy=info");
         fmt::layer().with_writer(Mutex::new(file)).with_ansi(false).with_filter(filter)
     });
     let subscriber = tracing_subscriber::registry().with(on_stderr).with(in_file);
     tracing::subscriber::set_global_default(subscriber).context("cannot open the log")?;
     if let Some(reason) = unwritable {
-        tracing::info!(folder = %folder.display(), reason, "no log file");
+        tracing::info!(reason, "no log file");
     }
     Ok(())
 }

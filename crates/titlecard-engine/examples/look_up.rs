@@ -201,7 +201,7 @@ struct Judged {
 fn similar(folder: &str, tags: &str, links: &str, tunes: bool) {
     let workspace = Workspace::new(folder);
     let index = SearchIndex::open(&workspace.index(), false).unwrap();
-    let graph = pipeline::open_graph(&workspace, Some(index.n_films())).unwrap();
+    let graph = pipeline::open_graph(&workspace, Some(&index.manifest)).unwrap();
     let tagged = read_tags(&graph, tags, links);
     let films = SimilarFilms::new(&graph, Some(&index));
     let every = SimilarWeights([1.0; N_PARTS]);

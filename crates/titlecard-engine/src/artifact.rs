@@ -125,6 +125,33 @@ pub(crate) fn sync_folder(folder: &Path) {
     }
 }
 
+/// Opens the file at `path`, made if it is not there, and locks it until it is closed: by dropping it, or by the
+/// operating system when the process ends in whatever way. None if another has the lock.
+///
+/// # Errors
+/// [`ArtifactError::Io`].
+pub fn try_lock(path: &Path) -> Result<Option<File>, ArtifactError> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(ArtifactError::io("create folder", folder))?;
+    }
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(ArtifactError::io("open", path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        // Some file systems know no locks: one process at a time is then the user's care.
+        Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+            tracing::warn!(path = %path.display(), "this file system cannot lock files");
+            Ok(Some(file))
+        }
+        Err(fs::TryLockError::Error(error)) => Err(ArtifactError::io("lock", path)(error)),
+    }
+}
+
 /// Reads a whole file; a missing one names the command that makes it.
 ///
 /// # Errors
@@ -223,6 +250,41 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Writes an object as JSON with one more member at its end, `checksum`: the SHA-256 of all text before it.
+///
+/// # Errors
+/// [`ArtifactError::Io`]; the old file is then as it was.
+pub(crate) fn write_sealed(path: &Path, object: &impl Serialize) -> Result<(), ArtifactError> {
+    let mut text = serde_json::to_vec_pretty(object)
+        .map_err(|error| ArtifactError::io("write", path)(io::Error::other(error)))?;
+    text.pop();
+    text.truncate(text.trim_ascii_end().len());
+    text.extend_from_slice(b",\n  ");
+    let sum = hex(&Sha256::digest(&text));
+    text.extend_from_slice(CHECKSUM);
+    text.extend_from_slice(sum.as_bytes());
+    text.extend_from_slice(b"\"\n}\n");
+    write_bytes(path, &text)
+}
+
+/// Whether the checksum that [`write_sealed`] put at the end of a text fits; none if there is no checksum.
+pub(crate) fn seal_fits(text: &[u8]) -> Option<bool> {
+    let at = text.windows(CHECKSUM.len()).rposition(|part| part == CHECKSUM)?;
+    let sum = text[at + CHECKSUM.len()..].split(|&byte| byte == b'"').next().unwrap_or_default();
+    Some(sum == hex(&Sha256::digest(&text[..at])).as_bytes())
+}
+
+/// Names the films of a catalogue by their ids in order: SHA-256 over each id's length in bytes (u64, little endian)
+/// and the id. Film numbers mean the same in all that is made of films of one such name.
+pub fn films_stamp<'a>(ids: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hash = Sha256::new();
+    for id in ids {
+        hash.update((id.len() as u64).to_le_bytes());
+        hash.update(id.as_bytes());
+    }
+    hex(&hash.finalize())
+}
+
 /// What one generation of an index consists of; written last, so it only ever names whole files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -236,6 +298,9 @@ pub struct Manifest {
     pub generation: String,
     /// Number of films indexed.
     pub n_films: usize,
+    /// [`films_stamp`] of the films; none in an index of an earlier release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub films: Option<String>,
     /// Settings the index was made with, as in `titlecard.toml`.
     pub settings: toml::Value,
     /// File name inside the generation's folder, to its stamp.
@@ -258,11 +323,8 @@ impl Manifest {
         let damaged =
             |what: String| ArtifactError::Damaged { path: path.to_owned(), what, command: Self::COMMAND };
         // Manifests of earlier releases have no checksum.
-        if let Some(at) = bytes.windows(CHECKSUM.len()).rposition(|part| part == CHECKSUM) {
-            let sum = bytes[at + CHECKSUM.len()..].split(|&byte| byte == b'"').next().unwrap_or_default();
-            if sum != hex(&Sha256::digest(&bytes[..at])).as_bytes() {
-                return Err(damaged("its own checksum does not fit".to_owned()));
-            }
+        if seal_fits(&bytes) == Some(false) {
+            return Err(damaged("its own checksum does not fit".to_owned()));
         }
         #[derive(Deserialize)]
         struct Head {
@@ -289,17 +351,13 @@ impl Manifest {
     /// # Errors
     /// [`ArtifactError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), ArtifactError> {
-        let mut text = serde_json::to_vec_pretty(self)
-            .map_err(|error| ArtifactError::io("write", path)(io::Error::other(error)))?;
-        // The object is opened again for one more member, the checksum of all text before it.
-        text.pop();
-        text.truncate(text.trim_ascii_end().len());
-        text.extend_from_slice(b",\n  ");
-        let sum = hex(&Sha256::digest(&text));
-        text.extend_from_slice(CHECKSUM);
-        text.extend_from_slice(sum.as_bytes());
-        text.extend_from_slice(b"\"\n}\n");
-        write_bytes(path, &text)
+        write_sealed(path, self)
+    }
+
+    /// Whether the index is of the films with these ids, in this order. Of an index without [`Manifest::films`] the
+    /// number alone is compared.
+    pub fn is_of<'a>(&self, ids: impl ExactSizeIterator<Item = &'a str>) -> bool {
+        ids.len() == self.n_films && self.films.as_ref().is_none_or(|films| *films == films_stamp(ids))
     }
 
     /// Compares the files of the generation in `folder` with their stamps: all lengths; and the checksums of all
@@ -329,7 +387,7 @@ impl Manifest {
 /// milliseconds at most, and all of an index of some thousand films.
 pub const CHECKED_BYTES: u64 = 16 << 20;
 
-/// The last member of a manifest, up to its value.
+/// The last member of a sealed object, up to its value.
 const CHECKSUM: &[u8] = b"\"checksum\": \"";
 
 #[cfg(test)]
@@ -367,6 +425,16 @@ mod tests {
         assert!(matches!(stamp.check(&path, false, "x"), Err(ArtifactError::Damaged { .. })));
         fs::remove_file(&path).unwrap();
         assert!(matches!(stamp.check(&path, false, "x"), Err(ArtifactError::Missing { .. })));
+    }
+
+    #[test]
+    fn films_are_named_by_their_ids_in_order() {
+        // printf '\1\0\0\0\0\0\0\0a\2\0\0\0\0\0\0\0bc' | sha256sum
+        let stamp = films_stamp(["a", "bc"]);
+        assert_eq!(stamp, "9a8acca1b6c6c0befd3fbc756aed625da998c998f7252e738c4ef061906b9b21");
+        for other in [&["bc", "a"][..], &["ab", "c"], &["a", "bc", ""], &["a"]] {
+            assert_ne!(films_stamp(other.iter().copied()), stamp, "{other:?}");
+        }
     }
 
     #[test]

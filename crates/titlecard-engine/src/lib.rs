@@ -37,6 +37,9 @@ pub mod pipeline;
 pub mod progress;
 pub mod sample;
 
+pub mod backup;
+pub mod verify;
+
 /// The word-vector library, for front ends that work on files of vectors without a catalogue.
 pub use wordvec;
 

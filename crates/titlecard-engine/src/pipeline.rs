@@ -23,12 +23,12 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wordvec::WordVectors;
 use wordvec::train::{Corpus, Phrases, SentenceSource, train, train_subwords};
 
-use crate::artifact::{ArtifactError, read_bytes, write_atomically, write_bytes};
+use crate::artifact::{ArtifactError, Manifest, read_bytes, try_lock, write_atomically, write_bytes};
 use crate::catalogue::{
     Catalogue, CatalogueError, CleaningReport, Film, FilmWriter, Joined, ReadOptions, Sources, Split,
     load_prepared, read_films, split_of,
@@ -48,7 +48,7 @@ use crate::regressor::{Regressor, RegressorError, Trained, Trainer, TrainingSet}
 use crate::sample;
 use crate::search::Engine;
 use crate::text::Tokenizer;
-use crate::titles::{self, OtherTitle, TitleIndex};
+use crate::titles::{self, TitleIndex};
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +116,21 @@ pub enum PipelineError {
     BadName {
         /// The name.
         name: String,
+    },
+    /// Another process writes into the working folder.
+    #[error(
+        "another `titlecard` is writing into `{}`; wait until it has ended (searching goes on meanwhile)",
+        root.display()
+    )]
+    Busy {
+        /// The working folder.
+        root: PathBuf,
+    },
+    /// A copy that cannot be made.
+    #[error("{what}")]
+    Backup {
+        /// Why, and what to do.
+        what: String,
     },
     /// Stopped from outside.
     #[error(transparent)]
@@ -242,6 +257,43 @@ impl Workspace {
     pub fn logs(&self) -> PathBuf {
         self.root.join("tmp/logs")
     }
+
+    /// The file that is locked by whoever writes catalogue, word vectors, graph or index.
+    pub fn lock_file(&self) -> PathBuf {
+        self.root.join(".lock")
+    }
+
+    /// The right to write catalogue, word vectors, graph and index, to be held from reading what they are made of to
+    /// their end. Readers need none.
+    ///
+    /// # Errors
+    /// [`PipelineError::Busy`] if another process, or another part of this one, has it.
+    pub fn lock(&self) -> Result<WorkspaceLock, PipelineError> {
+        match try_lock(&self.lock_file())? {
+            Some(file) => Ok(WorkspaceLock { _file: file }),
+            None => Err(PipelineError::Busy { root: self.root.clone() }),
+        }
+    }
+
+    /// [`Workspace::lock`] as soon as nobody else has it. `report` is told again and again that it waits.
+    ///
+    /// # Errors
+    /// [`PipelineError::Interrupted`] if told to stop.
+    pub fn lock_when_free(&self, report: &mut Report<'_>) -> Result<WorkspaceLock, PipelineError> {
+        loop {
+            match self.lock() {
+                Err(PipelineError::Busy { .. }) => tell(report, "waiting for another `titlecard`", 0, 0, "")?,
+                result => return result,
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// The right to write, see [`Workspace::lock`]; given back when dropped, or when the process ends in whatever way.
+#[derive(Debug)]
+pub struct WorkspaceLock {
+    _file: fs::File,
 }
 
 /// Reads and cleans the catalogue named in the settings, or the sample inside the program.
@@ -717,16 +769,13 @@ pub fn build_graph(
     let lists = Lists::learn(films, &config.graph)?;
     let summary = graph::build_by(&workspace.graph(), films, &lists, &config.graph, report)?;
     lists.save(&workspace.graph_lists())?;
-    Lexicon::of_graph(&open_graph(workspace, Some(films.len()))?).save(&workspace.names())?;
+    Lexicon::of_graph(&open_graph(workspace, None)?).save(&workspace.names())?;
     let path = workspace.graph_summary();
     let mut json = serde_json::to_vec_pretty(&summary)
         .map_err(|error| ArtifactError::io("write", &path)(std::io::Error::other(error)))?;
     json.push(b'\n');
     write_bytes(&path, &json)?;
-    let path = workspace.other_titles();
-    let json = serde_json::to_vec(&titles::other_titles(films))
-        .map_err(|error| ArtifactError::io("write", &path)(std::io::Error::other(error)))?;
-    write_bytes(&path, &json)?;
+    titles::write_other_titles(films, &workspace.other_titles())?;
     Ok(summary)
 }
 
@@ -737,35 +786,31 @@ pub fn build_graph(
 /// [`PipelineError`] naming the command that remakes what is damaged.
 pub fn open_titles(workspace: &Workspace, graph: &Graph) -> Result<TitleIndex, PipelineError> {
     let path = workspace.other_titles();
-    let others: Vec<OtherTitle> = if path.exists() {
-        let command = "titlecard graph build";
-        serde_json::from_slice(&read_bytes(&path, command)?).map_err(|error| ArtifactError::Damaged {
-            path,
-            what: error.to_string(),
-            command,
-        })?
-    } else {
-        Vec::new()
-    };
+    let others = if path.exists() { titles::read_other_titles(&path)? } else { Vec::new() };
     let folder = workspace.index();
     let facts = if folder.exists() { Some(SearchIndex::open_facts(&folder)?) } else { None };
     Ok(TitleIndex::new(graph, &others, facts.as_ref()))
 }
 
-/// Opens the knowledge graph of the working folder; `n_films` is the size of the catalogue or index it
-/// is used with, if there is one.
+/// Opens the knowledge graph of the working folder; `index` is the index it is used with, if there is one.
 ///
 /// # Errors
-/// [`PipelineError::Graph`] if it is missing, damaged, or of a catalogue of another size.
-pub fn open_graph(workspace: &Workspace, n_films: Option<usize>) -> Result<Graph, PipelineError> {
-    let path = workspace.graph();
-    let graph = Graph::open(&path)?;
-    match n_films {
-        Some(expected) if expected != graph.n_films() => {
-            Err(GraphError::OtherCatalogue { path, found: graph.n_films(), expected }.into())
-        }
-        _ => Ok(graph),
+/// [`PipelineError::Graph`] if it is missing, damaged, or of other films than the index.
+pub fn open_graph(workspace: &Workspace, index: Option<&Manifest>) -> Result<Graph, PipelineError> {
+    let graph = Graph::open(&workspace.graph())?;
+    if let Some(index) = index {
+        check_same_films(workspace, &graph, index)?;
     }
+    Ok(graph)
+}
+
+/// Film numbers of graph and index must mean the same.
+fn check_same_films(workspace: &Workspace, graph: &Graph, index: &Manifest) -> Result<(), GraphError> {
+    if index.is_of(graph.film_ids()) {
+        return Ok(());
+    }
+    let (found, expected) = (graph.n_films(), index.n_films);
+    Err(GraphError::OtherCatalogue { path: workspace.graph(), found, expected })
 }
 
 /// What the texts of changed films are read by, for [`crate::update::update`]; `graph` is that of the working folder.
@@ -830,10 +875,7 @@ pub fn open_engine(workspace: &Workspace, config: &Config) -> Result<Engine, Pip
     });
     let engine = Engine::new(index?, config.lexical, config.fusion);
     let Some(knowledge) = knowledge.unwrap_or(Ok(None))? else { return Ok(engine) };
-    let (found, expected) = (knowledge.graph().n_films(), engine.index().n_films());
-    if found != expected {
-        return Err(GraphError::OtherCatalogue { path: workspace.graph(), found, expected }.into());
-    }
+    check_same_films(workspace, knowledge.graph(), &engine.index().manifest)?;
     let engine = engine.with_knowledge(knowledge);
     Ok(match load_rules(workspace)? {
         Some(ranker) => engine.with_ranker(ranker),

@@ -395,14 +395,18 @@ impl Engine {
         Ok(Some(context.compare((row_a, &film_a), (row_b, &film_b))))
     }
 
-    /// The terms of a question; where it is understood, with what each word is worth.
+    /// The terms of a question without its filters; where it is understood, with what each word is worth.
     pub fn terms(&self, query: &str, understood: Option<&Understanding>) -> LexicalQuery {
         let weighs = self.knowledge().is_some_and(Knowledge::weighs_words);
         match understood {
             Some(understood) if weighs => {
                 self.index.lexical.parse_weighted(query, |at| understood.weight_at(at))
             }
-            _ => self.index.lexical.parse(query),
+            Some(understood) => self.index.lexical.parse_weighted(query, |at| {
+                let spans = &understood.filters.spans;
+                f32::from(!spans.iter().any(|span| (span.start..span.end).contains(&at)))
+            }),
+            None => self.index.lexical.parse(query),
         }
     }
 

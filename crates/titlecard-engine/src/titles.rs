@@ -28,9 +28,11 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::{ArtifactError, read_bytes, seal_fits, write_sealed};
 use crate::catalogue::Film;
 use crate::edits::{Edits, MAX_LIMIT, edits};
 use crate::graph::{EntityId, Graph, Relation, entity_key};
@@ -55,6 +57,52 @@ pub fn other_titles<'f>(films: impl IntoIterator<Item = &'f Film>) -> Vec<OtherT
             Some(OtherTitle { film, title: other.clone() })
         })
         .collect()
+}
+
+/// What is in the file of other titles.
+#[derive(Debug, Serialize, Deserialize)]
+struct OtherTitles {
+    format: String,
+    format_version: u32,
+    titles: Vec<OtherTitle>,
+}
+
+const FORMAT: &str = "titlecard-other-titles";
+/// Version 1 was the bare list.
+const VERSION: u32 = 2;
+const COMMAND: &str = "titlecard graph build";
+
+/// Writes the original titles that differ, with a checksum.
+///
+/// # Errors
+/// [`ArtifactError::Io`]; the old file is then as it was.
+pub(crate) fn write_other_titles(films: &[Film], path: &Path) -> Result<(), ArtifactError> {
+    let (format, titles) = (FORMAT.to_owned(), other_titles(films));
+    write_sealed(path, &OtherTitles { format, format_version: VERSION, titles })
+}
+
+/// Reads what [`write_other_titles`] wrote, or a list of version 1, which has no checksum.
+///
+/// # Errors
+/// [`ArtifactError`] if it is missing, damaged, or of another version.
+pub(crate) fn read_other_titles(path: &Path) -> Result<Vec<OtherTitle>, ArtifactError> {
+    let bytes = read_bytes(path, COMMAND)?;
+    let damaged = |what: String| ArtifactError::Damaged { path: path.to_owned(), what, command: COMMAND };
+    if bytes.starts_with(b"[") {
+        return serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()));
+    }
+    let found: OtherTitles = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    if found.format != FORMAT {
+        return Err(damaged(format!("format `{}`, expected `{FORMAT}`", found.format)));
+    }
+    if found.format_version != VERSION {
+        let (path, found) = (path.to_owned(), found.format_version);
+        return Err(ArtifactError::Version { path, found, expected: VERSION, command: COMMAND });
+    }
+    if seal_fits(&bytes) != Some(true) {
+        return Err(damaged("its checksum does not fit".to_owned()));
+    }
+    Ok(found.titles)
 }
 
 /// How a title fits a query.

@@ -28,4 +28,4 @@ pub use generate::Decoder;
 pub use model::{Batch, GptNeoX, Lora, LoraConfig, Workspace};
 pub use tokenizer::{StreamDecoder, Tokenizer};
 pub use train::{TrainConfig, TrainEvent, Trained, Trainer};
-pub use weights::StoredAs;
+pub use weights::{StoredAs, check_weights};

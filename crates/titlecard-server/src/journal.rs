@@ -180,6 +180,22 @@ impl Journal {
         Ok(Self { path: path.to_owned(), file, len: whole as u64, entries, last_seq, broken: false })
     }
 
+    /// Reads the journal at `path` and changes nothing: the number of changes in it that are not built in, and of bytes
+    /// behind its last whole batch, which [`Journal::open`] takes for a write that was cut off, and removes.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn check(path: &Path) -> Result<(usize, usize), JournalError> {
+        let bytes = fs::read(path).map_err(|source| JournalError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+        let (entries, whole) = read_batches(&bytes, path)?;
+        let n_changes = entries.iter().filter(|entry| entry.change != Change::Built).count();
+        Ok((n_changes, bytes.len() - whole))
+    }
+
     /// Changes that are not built in yet, in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
@@ -328,6 +344,24 @@ mod tests {
             journal.append(vec![delete("9")]).unwrap();
             assert_eq!(Journal::open(&path).unwrap().last_seq(), expected + 1);
         }
+    }
+
+    /// A journal as it was first written; every later release must open it, and change nothing by that.
+    #[test]
+    fn a_journal_of_the_first_format_opens() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let saved = include_bytes!("../../../fixtures/saved/journal_v1");
+        fs::write(&path, saved).unwrap();
+        let changed = path.metadata().unwrap().modified().unwrap();
+        assert_eq!(Journal::check(&path).unwrap(), (2, 0));
+        let journal = Journal::open(&path).unwrap();
+        assert_eq!((journal.entries().len(), journal.last_seq()), (2, 9));
+        let Change::Put { film } = &journal.entries()[0].change else { panic!("{:?}", journal.entries()) };
+        assert_eq!((film.title.as_str(), film.year, film.genres.len()), ("The Matrix", Some(1999), 1));
+        assert_eq!(journal.entries()[1].change, delete("78"));
+        assert_eq!(fs::read(&path).unwrap(), saved);
+        assert_eq!(path.metadata().unwrap().modified().unwrap(), changed);
     }
 
     #[test]

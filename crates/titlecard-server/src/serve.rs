@@ -21,8 +21,9 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+use titlecard_engine::artifact::try_lock;
 use titlecard_engine::config::ServerConfig;
-use titlecard_engine::pipeline::Workspace;
+use titlecard_engine::pipeline::{PipelineError, Workspace};
 
 use crate::api::{self, App, Peer};
 use crate::journal::Journal;
@@ -63,7 +64,7 @@ impl Server {
         let tls = acceptor(&settings)?;
         let lock = lock(&workspace)?;
         let mut journal = Journal::open(&updates::journal_path(&workspace))?;
-        updates::recover(&workspace, &mut journal)?;
+        updates::begin(&workspace, &mut journal)?;
         let snapshot = Snapshot::open(&workspace, config)?;
         let listener = std::net::TcpListener::bind(address)
             .map_err(|source| ServeError::Bind { address: settings.address.clone(), source })?;
@@ -253,21 +254,9 @@ fn hosts_of(settings: &ServerConfig, ip: IpAddr) -> Option<Vec<String>> {
 }
 
 fn lock(workspace: &Workspace) -> Result<std::fs::File, ServeError> {
-    let folder = folder_of(workspace);
-    let io = |action: &'static str| move |source| ServeError::Io { action, source };
-    std::fs::create_dir_all(&folder).map_err(io("make the folder `server`"))?;
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(folder.join("lock"))
-        .map_err(io("open `server/lock`"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(ServeError::InUse(workspace.root().to_owned())),
-        Err(std::fs::TryLockError::Error(source)) => {
-            Err(ServeError::Io { action: "lock `server/lock`", source })
-        }
+    match try_lock(&folder_of(workspace).join("lock")).map_err(PipelineError::from)? {
+        Some(file) => Ok(file),
+        None => Err(ServeError::InUse(workspace.root().to_owned())),
     }
 }
 

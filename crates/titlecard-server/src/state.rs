@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use titlecard_engine::config::Config;
-use titlecard_engine::graph::{Graph, GraphError, Lists};
+use titlecard_engine::graph::{Graph, Lists};
 use titlecard_engine::index::lexical_tokenizer;
 use titlecard_engine::pipeline::{self, PipelineError, Workspace};
 use titlecard_engine::rank::Knowledge;
@@ -99,11 +99,6 @@ impl Snapshot {
         let Some(graph) = engine.knowledge().map(Knowledge::graph) else {
             return Err(ServeError::NoGraph(workspace.graph()));
         };
-        if graph.n_films() != engine.index().n_films() {
-            let (found, expected) = (graph.n_films(), engine.index().n_films());
-            let error = GraphError::OtherCatalogue { path: workspace.graph(), found, expected };
-            return Err(PipelineError::from(error).into());
-        }
         let titles = pipeline::open_titles(workspace, graph)?;
         let built_with: Config = engine.index().manifest.settings.clone().try_into().unwrap_or_default();
         let tokenizer = lexical_tokenizer(&built_with);

@@ -38,6 +38,8 @@ struct Publish {
     seq: u64,
 }
 
+/// Least time between two builds, so that whoever waits to write into the folder, such as a backup, comes to it.
+const LET_OTHERS: Duration = Duration::from_millis(100);
 /// Wait after a failed build, if no change comes.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -58,8 +60,15 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Serve
     move |source| ServeError::Pipeline(ArtifactError::io(action, &path)(source).into())
 }
 
-/// Ends an exchange that was cut off, and removes what an unfinished build left. Before the working folder is opened.
-pub(crate) fn recover(workspace: &Workspace, journal: &mut Journal) -> Result<(), ServeError> {
+/// Ends what an earlier server left unfinished, before the working folder is opened.
+pub(crate) fn begin(workspace: &Workspace, journal: &mut Journal) -> Result<(), ServeError> {
+    // Opening alone writes nothing that others write, so it need not wait for them.
+    let _lock = publish_path(workspace).exists().then(|| workspace.lock()).transpose()?;
+    recover(workspace, journal)
+}
+
+/// Ends an exchange that was cut off, and removes what an unfinished build left.
+fn recover(workspace: &Workspace, journal: &mut Journal) -> Result<(), ServeError> {
     let marker = publish_path(workspace);
     if marker.exists() {
         let bytes = read_bytes(&marker, "titlecard serve").map_err(PipelineError::from)?;
@@ -198,13 +207,15 @@ pub(crate) fn builder(shared: &Arc<Shared>) {
     let pause = Duration::from_millis(shared.settings.rebuild_after_ms);
     let mut not_before: Option<Instant> = None;
     let mut failed_seq = 0;
+    let mut ended = Instant::now();
     while !shared.is_stopping() {
         let updates = shared.updates();
         let last_seq = updates.journal.last_seq();
         let now = Instant::now();
         // Changes that never pause are built in all the same.
         let latest = updates.first_change.map_or(now, |first| first + 10 * pause);
-        let quiet_at = updates.last_change.map_or(now, |last| last + pause).min(latest);
+        let quiet_at =
+            updates.last_change.map_or(now, |last| last + pause).min(latest).max(ended + LET_OTHERS);
         // A change that comes after a failure is a reason to try again at once.
         let ready_at = match not_before {
             Some(retry) if failed_seq == last_seq => quiet_at.max(retry),
@@ -239,12 +250,15 @@ pub(crate) fn builder(shared: &Arc<Shared>) {
                 shared.updates().build = Build::Failed(error.to_string());
             }
         }
+        ended = Instant::now();
     }
 }
 
 /// Builds a state of catalogue and journal, and exchanges it.
 fn build(shared: &Shared) -> Result<(), ServeError> {
     let workspace = &shared.workspace;
+    // What is read now is written over at the end: nobody else may write in between.
+    let _lock = workspace.lock_when_free(&mut |_| go_on(shared))?;
     if publish_path(workspace).exists() {
         // An exchange failed half-way, such as for want of room: it is ended before anything new is built in its place.
         let mut base = locked(&shared.base);
@@ -264,7 +278,7 @@ fn build(shared: &Shared) -> Result<(), ServeError> {
     let mut report = |progress: &Progress<'_>| {
         let (step, done, total) = (progress.step.to_owned(), progress.done, progress.total);
         shared.updates().build = Build::Running { step, done, total };
-        if shared.is_stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        go_on(shared)
     };
     let note =
         |step: &str| shared.updates().build = Build::Running { step: step.to_owned(), done: 0, total: 0 };
@@ -298,6 +312,10 @@ fn build(shared: &Shared) -> Result<(), ServeError> {
     remove_building(workspace)?;
     tracing::info!(seq, "changes are built in");
     Ok(())
+}
+
+fn go_on(shared: &Shared) -> ControlFlow<()> {
+    if shared.is_stopping() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// Opens the working folder, into which changes up to number `seq` have been built, and shows it with the others.

@@ -130,9 +130,15 @@ fn tcsw_version_1() {
 }
 
 #[test]
-fn tcse_version_1() {
+fn tcse_versions_1_and_2() {
+    for name in ["encoder_v1.tcse", "encoder_v2.tcse"] {
+        check_encoder(name);
+    }
+}
+
+fn check_encoder(name: &str) {
     let expected = trained();
-    let encoder = StaticEncoder::open(&saved("encoder_v1.tcse")).unwrap();
+    let encoder = StaticEncoder::open(&saved(name)).unwrap();
     assert_eq!(encoder.words(), expected.encoder_words);
     assert_eq!((encoder.dims(), encoder.n_tokens()), (&[2, 4][..], expected.encoder_words.len() + 3));
     let sea = encoder.token("sea").unwrap() as usize;
@@ -196,7 +202,7 @@ fn files_of_this_version_are_written() {
     };
     train_encoder(&mut encoder, &bags, &pairs, &training, &mut |_| ControlFlow::Continue(())).unwrap();
     write("subwords_v1.tcsw", |path| subwords.save(path).unwrap());
-    write("encoder_v1.tcse", |path| encoder.save(path, Precision::F16).unwrap());
+    write("encoder_v2.tcse", |path| encoder.save(path, Precision::F16).unwrap());
     write("trained_v1.json", |path| {
         let sea = encoder.token("sea").unwrap() as usize;
         let encoded = [Side::Query, Side::Document].map(|side| {

@@ -32,6 +32,7 @@ pub(crate) fn run(_: &Arguments, arguments: &SessionArguments) -> anyhow::Result
     let started = Instant::now();
     let mut session = Session::open(arguments, FOLDER, &[])?;
     let workspace = session.workspace.clone();
+    let _lock = workspace.lock()?;
     session.say(&format!("1. prepare: the sample catalogue, into `{}`", workspace.root().display()));
     let report =
         session.with_progress(|progress| pipeline::prepare(&workspace, &session.config, progress))?;

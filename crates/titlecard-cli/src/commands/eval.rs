@@ -107,8 +107,8 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
     let engine = pipeline::open_engine(&session.workspace, &session.config)?;
     let films = catalogue.films();
     anyhow::ensure!(
-        films.len() == engine.index().n_films(),
-        "the index has {} films, the prepared catalogue {}; bring it up to date with `titlecard index`",
+        engine.index().manifest.is_of(films.iter().map(|film| film.id.as_str())),
+        "the index has {} films, the prepared catalogue {}, and they are not the same; bring it up to date with `titlecard index`",
         engine.index().n_films(),
         films.len()
     );

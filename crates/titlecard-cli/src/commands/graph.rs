@@ -110,6 +110,7 @@ pub(crate) fn run(arguments: Arguments, session: &SessionArguments) -> anyhow::R
 
 fn build(arguments: &BuildArguments, session: &SessionArguments) -> anyhow::Result<Outcome> {
     let session = Session::open(session, ".", &[])?;
+    let _lock = session.workspace.lock()?;
     let catalogue = pipeline::load_films(&session.workspace)?;
     let started = Instant::now();
     let summary = session.with_progress(|progress| {

@@ -14,6 +14,7 @@ pub(crate) struct Arguments {}
 
 pub(crate) fn run(_: &Arguments, session: &SessionArguments) -> anyhow::Result<Outcome> {
     let session = Session::open(session, ".", &[])?;
+    let _lock = session.workspace.lock()?;
     let started = Instant::now();
     let catalogue = pipeline::load_films(&session.workspace)?;
     session.with_progress(|progress| {

@@ -1,5 +1,6 @@
 //! The subcommands, in the order of the pipeline.
 
+mod backup;
 mod catalogue;
 mod completions;
 mod config;
@@ -17,6 +18,7 @@ mod serve;
 mod similar;
 mod train;
 mod vectors;
+mod verify;
 mod why;
 
 use crate::Outcome;
@@ -64,6 +66,10 @@ pub(crate) enum Command {
     Serve(serve::Arguments),
     /// Measure how good the answers are
     Eval(eval::Arguments),
+    /// Read every file of the working folder and say which are damaged
+    Verify(verify::Arguments),
+    /// Copy the working folder, also while a server takes changes
+    Backup(backup::Arguments),
     /// Show all settings and where each value came from
     Config(config::Arguments),
     /// Print a completion script for a shell
@@ -89,6 +95,8 @@ pub(crate) fn run(command: Command, session: &SessionArguments) -> anyhow::Resul
         Command::Similar(arguments) => similar::run(&arguments, session),
         Command::Serve(arguments) => serve::run(arguments, session),
         Command::Eval(arguments) => eval::run(&arguments, session),
+        Command::Verify(arguments) => verify::run(&arguments, session),
+        Command::Backup(arguments) => backup::run(&arguments, session),
         Command::Config(arguments) => config::run(&arguments, session),
         Command::Completions(arguments) => completions::run(&arguments),
     }

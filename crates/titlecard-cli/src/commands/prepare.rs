@@ -65,6 +65,7 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
     if !arguments.join.is_empty() {
         session.config.catalogue.join.clone_from(&arguments.join);
     }
+    let _lock = session.workspace.lock()?;
     let report =
         session.with_progress(|progress| pipeline::prepare(&session.workspace, &session.config, progress))?;
     if arguments.json {

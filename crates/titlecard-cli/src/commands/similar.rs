@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments, session: &SessionArguments) -> anyhow::
     let session = Session::open(session, ".", &[])?;
     let folder = session.workspace.index();
     let index = folder.exists().then(|| SearchIndex::open(&folder, false)).transpose()?;
-    let graph = pipeline::open_graph(&session.workspace, index.as_ref().map(SearchIndex::n_films))?;
+    let graph = pipeline::open_graph(&session.workspace, index.as_ref().map(|index| &index.manifest))?;
     let Some(film) = choose(&arguments.title, &graph, &session)? else { return Ok(Outcome::No) };
 
     if index.is_none() {

@@ -167,6 +167,7 @@ fn word2vec(arguments: &Word2vecArguments, session: &SessionArguments) -> anyhow
         overrides.push(("--phrases", "vectors.phrases", phrases.to_string()));
     }
     let session = Session::open(session, ".", &overrides)?;
+    let _lock = session.workspace.lock()?;
     let catalogue = pipeline::load_films(&session.workspace)?;
     let summary = session.with_progress(|progress| {
         pipeline::train_word_vectors(&session.workspace, &session.config, catalogue.films(), progress)

@@ -211,7 +211,11 @@ fn an_index_that_does_not_fit_the_catalogue_is_noticed() {
     copy_folder(folder(), copy.path());
     run(copy.path(), &["prepare", "--limit", "100"]).expect(0);
     let stale = run(copy.path(), &["eval", "--task", "known-item"]).expect(2);
-    assert!(stale.stderr.contains("the index has 414 films, the prepared catalogue 100"), "{}", stale.stderr);
+    assert!(
+        stale.stderr.contains("the index has 414 films, the prepared catalogue 100,"),
+        "{}",
+        stale.stderr
+    );
     assert!(stale.stderr.contains("hint: bring it up to date with `titlecard index`"), "{}", stale.stderr);
 }
 

@@ -39,6 +39,8 @@ fn help_pages_are_these() {
         "similar",
         "serve",
         "eval",
+        "verify",
+        "backup",
         "config",
         "completions",
     ] {

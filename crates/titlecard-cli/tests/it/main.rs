@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "tests say what they skip")]
 
 mod demo;
+mod disk;
 mod faults;
 mod fetch;
 mod graph;
@@ -14,7 +15,9 @@ mod lm;
 mod look_up;
 mod nothing_lost;
 mod serve;
+mod two_at_once;
 mod vectors;
+mod verify;
 
 use std::io::Write;
 use std::path::Path;

@@ -24,7 +24,7 @@ fn n_cases(usual: usize) -> usize {
 }
 
 /// A ready working folder of 240 films, and a catalogue of 241 to be prepared next.
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let catalogue = |n: usize| {
@@ -50,7 +50,7 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().flatten() {
         let target = to.join(entry.file_name());
@@ -62,10 +62,17 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn below(folder: &Path, all: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap().flatten() {
+/// All files below a folder.
+pub(crate) fn below(folder: &Path, all: &mut Vec<PathBuf>) {
+    assert!(folder.is_dir(), "`{}` is a folder", folder.display());
+    below_if_there(folder, all);
+}
+
+/// [`below`] for a folder that another process is writing in.
+pub(crate) fn below_if_there(folder: &Path, all: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.path().is_dir() {
-            below(&entry.path(), all);
+            below_if_there(&entry.path(), all);
         } else {
             all.push(entry.path());
         }

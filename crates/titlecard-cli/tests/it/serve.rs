@@ -155,22 +155,10 @@ fn nothing_acknowledged_is_lost_whenever_it_is_killed() {
         server.kill();
     }
     let server = serve(folder.path(), &["--set", "server.rebuild_after_ms=0"]);
-    let deadline = Instant::now() + Duration::from_secs(180);
-    loop {
-        let (_, body) = server.send("GET", "/v1/status", &write, "").unwrap();
-        let status: serde_json::Value = serde_json::from_str(&body).unwrap();
-        if status["changes"]["pending"] == 0 && status["build"]["state"] == "idle" {
-            // A change that was on disk but whose answer was cut off may be there as well.
-            let n_films = status["n_films"].as_u64().unwrap();
-            assert!(
-                (414 + acknowledged..=414 + acknowledged + kills).contains(&n_films),
-                "{acknowledged} {status}"
-            );
-            break;
-        }
-        assert!(Instant::now() < deadline, "{status}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    let status = server.wait_until_idle(&write);
+    // A change that was on disk but whose answer was cut off may be there as well.
+    let n_films = status["n_films"].as_u64().unwrap();
+    assert!((414 + acknowledged..=414 + acknowledged + kills).contains(&n_films), "{acknowledged} {status}");
     for n in 0..acknowledged {
         assert_eq!(
             server.send("GET", &format!("/v1/films/k{n}"), &write, "").unwrap().0,
@@ -180,4 +168,141 @@ fn nothing_acknowledged_is_lost_whenever_it_is_killed() {
     }
     eprintln!("{kills} kills, {acknowledged} changes acknowledged, none lost");
     server.kill();
+}
+
+impl Served {
+    fn status(&self, key: &str) -> serde_json::Value {
+        let (_, body) = self.send("GET", "/v1/status", key, "").unwrap();
+        serde_json::from_str(&body).unwrap()
+    }
+
+    /// Waits until all changes are built in.
+    fn wait_until_idle(&self, key: &str) -> serde_json::Value {
+        let deadline = Instant::now() + Duration::from_secs(180);
+        loop {
+            let status = self.status(key);
+            if status["changes"]["pending"] == 0 && status["build"]["state"] == "idle" {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "{status}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Adds film number `n`.
+    fn put(&self, key: &str, n: usize) {
+        let film = format!(
+            "{{\"id\":\"k{n}\",\"title\":\"Kept {n}\",\"overview\":\"the film that was kept number {n}\"}}\n"
+        );
+        assert_eq!(self.send("POST", "/v1/films", key, &film).unwrap().0, 202);
+    }
+
+    fn answers(&self, key: &str) -> Vec<String> {
+        let questions =
+            ["shark+beach+town", "the+film+that+was+kept", "a+long+war+year:1930..1990", "kept+number+3"];
+        let ask = |question: &str| {
+            let (status, body) =
+                self.send("GET", &format!("/v1/search?q={question}&limit=50"), key, "").unwrap();
+            assert_eq!(status, 200, "{body}");
+            let mut body: serde_json::Value = serde_json::from_str(&body).unwrap();
+            body.as_object_mut().unwrap().remove("latency_ms");
+            body.to_string()
+        };
+        questions.map(ask).into()
+    }
+}
+
+#[test]
+fn a_server_builds_when_nobody_else_writes() {
+    let folder = folder();
+    let write = key(folder.path(), "write");
+    let server = serve(folder.path(), &["--set", "server.rebuild_after_ms=0"]);
+    let lock = titlecard_engine::pipeline::Workspace::new(folder.path()).lock().unwrap();
+    server.put(&write, 0);
+    std::thread::sleep(Duration::from_millis(500));
+    let status = server.status(&write);
+    assert_eq!(
+        (&status["changes"]["pending"], &status["build"]["state"]),
+        (&1.into(), &"waiting".into()),
+        "{status}"
+    );
+    assert_eq!(server.send("GET", "/v1/search?q=shark", &write, "").unwrap().0, 200);
+    drop(lock);
+    assert_eq!(server.wait_until_idle(&write)["n_films"], 415);
+    server.kill();
+}
+
+/// Backups while changes come in: each restores to a state that has all that was acknowledged before it began, and the
+/// last one, taken while a build runs, to the same answers.
+#[test]
+fn a_backup_while_serving_restores_to_the_same_answers() {
+    let folder = folder();
+    let write = key(folder.path(), "write");
+    let no_wait = ["--set", "server.rebuild_after_ms=0"];
+    let server = serve(folder.path(), &no_wait);
+    let copies = tempfile::tempdir().unwrap();
+    let target = |name: &str| copies.path().join(name);
+    let backup = |name: &str, flags: &[&str]| {
+        let target = target(name);
+        let arguments: Vec<&str> = [&["backup", target.to_str().unwrap()], flags].concat();
+        run(folder.path(), &arguments).expect(0);
+    };
+    let n_put = std::sync::atomic::AtomicUsize::new(0);
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    let n_rounds = std::env::var("TITLECARD_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3_usize);
+    let acknowledged: Vec<usize> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(std::sync::atomic::Ordering::SeqCst) {
+                let n = n_put.load(std::sync::atomic::Ordering::SeqCst);
+                server.put(&write, n);
+                n_put.store(n + 1, std::sync::atomic::Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let rounds = (0..n_rounds).map(|round| {
+            std::thread::sleep(Duration::from_millis(150 + 70 * round as u64 % 300));
+            let before = n_put.load(std::sync::atomic::Ordering::SeqCst);
+            backup(&format!("round-{round}"), if round % 2 == 0 { &[] } else { &["--link"] });
+            before
+        });
+        let rounds = rounds.collect();
+        is_done.store(true, std::sync::atomic::Ordering::SeqCst);
+        rounds
+    });
+    backup("last", &[]);
+    for (round, before) in acknowledged.into_iter().enumerate() {
+        let target = target(&format!("round-{round}"));
+        run(&target, &["verify"]).expect(0);
+        let restored = serve(&target, &no_wait);
+        let status = restored.wait_until_idle(&write);
+        assert!(
+            status["n_films"].as_u64().unwrap() >= 414 + before as u64,
+            "{before} acknowledged: {status}"
+        );
+        for n in 0..before {
+            assert_eq!(
+                restored.send("GET", &format!("/v1/films/k{n}"), &write, "").unwrap().0,
+                200,
+                "film {n}"
+            );
+        }
+        restored.kill();
+    }
+    let restored = serve(&target("last"), &no_wait);
+    restored.wait_until_idle(&write);
+    server.wait_until_idle(&write);
+    assert_eq!(restored.answers(&write), server.answers(&write));
+    restored.kill();
+    server.kill();
+    // What was linked is not changed by what came later.
+    run(&target("round-1"), &["verify"]).expect(0);
+
+    let again = run(folder.path(), &["backup", target("last").to_str().unwrap()]).expect(2);
+    assert!(
+        again.stderr.contains("exists") && again.stderr.contains("hint: name a folder"),
+        "{}",
+        again.stderr
+    );
+    let inside = run(folder.path(), &["backup", "data/copy"]).expect(2);
+    assert!(inside.stderr.contains("lies in the folder that is copied"), "{}", inside.stderr);
 }

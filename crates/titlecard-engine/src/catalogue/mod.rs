@@ -29,6 +29,7 @@ pub use join::{JoinReport, Joined, id_of_page};
 pub use open::{MAX_UNPACKED, open_decompressed, unpack};
 pub use parquet::export_parquet;
 pub use prepared::{Catalogue, FilmWriter, load_prepared};
+pub(crate) use prepared::{for_each_prepared, has_checksum};
 pub use read::{ReadOptions, read_films, read_films_from};
 pub use report::{CleaningReport, Finding, Reason};
 pub use sources::{Conflict, IdKind, SourceConfig, SourceKind, SourceReport, Sources};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -122,11 +122,23 @@ pub fn load_prepared(path: &Path) -> Result<Catalogue, CatalogueError> {
     Ok(catalogue)
 }
 
+/// Whether a prepared catalogue was written with a checksum: bit 2 of the frame's descriptor (RFC 8878, 3.1.1.1.1).
+///
+/// # Errors
+/// [`CatalogueError::Artifact`] if it cannot be read.
+pub(crate) fn has_checksum(path: &Path) -> Result<bool, CatalogueError> {
+    let mut head = [0; 5];
+    let mut file =
+        fs::File::open(path).map_err(|source| not_found_or_io(path, "titlecard prepare", source))?;
+    let n = file.read(&mut head).map_err(ArtifactError::io("read", path))?;
+    Ok(n == head.len() && head[4] & 4 != 0)
+}
+
 /// Hands on the films of a prepared catalogue one by one.
 ///
 /// # Errors
 /// As [`load_prepared`], and those of `on_film`.
-pub(super) fn for_each_prepared(
+pub(crate) fn for_each_prepared(
     path: &Path,
     on_film: &mut dyn FnMut(Film) -> Result<(), CatalogueError>,
 ) -> Result<(), CatalogueError> {

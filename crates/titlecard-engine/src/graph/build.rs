@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::{Fact, Facts};
 use super::is_a::{self, Names, Node};
-use super::keywords::{KeywordPhrases, PhrasePrecision};
+use super::keywords::{KeywordPhrases, PhrasePrecision, SavedPhrases};
 use super::store::{EntityId, FilmEdge, Graph, GraphError, Parts, entity_key};
 use super::wordnet::WordNet;
 use super::{GraphConfig, Kind, Relation, vocabulary};
-use crate::artifact::{ArtifactError, read_bytes, write_bytes};
+use crate::artifact::{ArtifactError, read_bytes, seal_fits, write_sealed};
 use crate::catalogue::{Film, open_decompressed};
 use crate::index::layout::Layout;
 use crate::progress::{Report, tell};
@@ -80,12 +80,7 @@ impl Lists {
         let wordnet = read_wordnet(config)?;
         let people = graph.entities(Kind::Person);
         let people = people.map(|id| (graph.key(id).to_owned(), graph.name(id))).collect();
-        let bytes = read_bytes(path, COMMAND)?;
-        let saved = serde_json::from_slice(&bytes).map_err(|error| ArtifactError::Damaged {
-            path: path.to_owned(),
-            what: error.to_string(),
-            command: COMMAND,
-        })?;
+        let saved = read_saved(path)?;
         let facts = Facts::of_people(people, wordnet.as_ref());
         let (keywords, keyword_precision) = (KeywordPhrases::of_saved(saved), PhrasePrecision::default());
         Ok(Self { facts, keywords, keyword_precision, wordnet })
@@ -96,10 +91,25 @@ impl Lists {
     /// # Errors
     /// [`GraphError::Artifact`].
     pub fn save(&self, path: &Path) -> Result<(), GraphError> {
-        let json = serde_json::to_vec(&self.keywords.saved())
-            .map_err(|error| ArtifactError::io("write", path)(std::io::Error::other(error)))?;
-        Ok(write_bytes(path, &json)?)
+        Ok(write_sealed(path, &self.keywords.saved())?)
     }
+
+    /// Whether the file that [`Lists::save`] wrote is what was written.
+    ///
+    /// # Errors
+    /// [`GraphError::Artifact`] if not.
+    pub fn check(path: &Path) -> Result<(), GraphError> {
+        read_saved(path).map(drop).map_err(Into::into)
+    }
+}
+
+fn read_saved(path: &Path) -> Result<SavedPhrases, ArtifactError> {
+    let bytes = read_bytes(path, COMMAND)?;
+    let damaged = |what: String| ArtifactError::Damaged { path: path.to_owned(), what, command: COMMAND };
+    if seal_fits(&bytes) != Some(true) {
+        return Err(damaged("its checksum does not fit".to_owned()));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))
 }
 
 const COMMAND: &str = "titlecard graph build";

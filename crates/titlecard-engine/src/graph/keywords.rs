@@ -44,7 +44,6 @@ impl PhrasePrecision {
 
 /// [`KeywordPhrases`] as they are saved.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct SavedPhrases {
     /// The keywords that are looked for, in the order of their numbers.
     keywords: Vec<String>,

@@ -49,9 +49,10 @@ pub enum GraphError {
     /// A file cannot be written, found or trusted.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
-    /// The graph is of another catalogue.
+    /// Graph and index are of two catalogues.
     #[error(
-        "the graph `{}` has {found} films, the catalogue {expected}; remake it with `titlecard graph build`",
+        "the graph `{}` and the index are of different films ({found} and {expected}); bring both up to date with \
+         `titlecard graph build` and `titlecard index`",
         path.display()
     )]
     OtherCatalogue {
@@ -59,7 +60,7 @@ pub enum GraphError {
         path: PathBuf,
         /// Films in the graph.
         found: usize,
-        /// Films in the catalogue.
+        /// Films in the index.
         expected: usize,
     },
     /// An optional input named in the settings cannot be used.
@@ -250,6 +251,11 @@ impl Graph {
     /// The catalogue's id of film number `film`.
     pub fn film_id(&self, film: u32) -> &str {
         self.text(5, film as usize)
+    }
+
+    /// The ids of all films, in the order of the catalogue.
+    pub fn film_ids(&self) -> impl ExactSizeIterator<Item = &str> {
+        (0..self.n_films()).map(|film| self.text(5, film))
     }
 
     /// All entities of a kind, films in the order of the catalogue, others by key.

@@ -34,7 +34,8 @@ use wordvec::encoder::{MappedEncoder, Side, StaticEncoder, TextEncoder};
 use wordvec::pool::Sif;
 
 use crate::artifact::{
-    ArtifactError, FileStamp, Manifest, hex, read_bytes, sync_folder, write_atomically, write_bytes,
+    ArtifactError, FileStamp, Manifest, films_stamp, hex, read_bytes, sync_folder, write_atomically,
+    write_bytes,
 };
 use crate::catalogue::Film;
 use crate::config::{Config, ServerConfig};
@@ -264,6 +265,7 @@ impl SearchIndex {
             written_by: format!("titlecard {}", env!("CARGO_PKG_VERSION")),
             generation: generation.clone(),
             n_films: films.len(),
+            films: Some(films_stamp(films.iter().map(|film| film.id.as_str()))),
             // An index is handed on; how it is served is nobody's business.
             settings: toml::Value::try_from(Config { server: ServerConfig::default(), ..config.clone() })
                 .map_err(|error| IndexError::Inconsistent {
@@ -283,7 +285,10 @@ impl SearchIndex {
     /// # Errors
     /// [`IndexError`] naming the file and the command that remakes it.
     pub fn open(folder: &Path, thorough: bool) -> Result<Self, IndexError> {
-        let manifest = Manifest::read(&folder.join(MANIFEST))?;
+        of_current(folder, |manifest| Self::open_generation(folder, manifest, thorough))
+    }
+
+    fn open_generation(folder: &Path, manifest: Manifest, thorough: bool) -> Result<Self, IndexError> {
         let generation = folder.join(&manifest.generation);
         manifest.check_files(&generation, thorough)?;
         let inconsistent = |what: String| IndexError::Inconsistent { folder: folder.to_owned(), what };
@@ -381,11 +386,12 @@ impl SearchIndex {
     /// # Errors
     /// [`IndexError`] as for [`SearchIndex::open`].
     pub fn open_facts(folder: &Path) -> Result<Facts, IndexError> {
-        let manifest = Manifest::read(&folder.join(MANIFEST))?;
-        let path = folder.join(&manifest.generation).join(FACTS);
-        Facts::read(&read_bytes(&path, COMMAND)?).ok_or_else(|| IndexError::Inconsistent {
-            folder: folder.to_owned(),
-            what: format!("`{FACTS}` is damaged"),
+        of_current(folder, |manifest| {
+            let path = folder.join(&manifest.generation).join(FACTS);
+            Facts::read(&read_bytes(&path, COMMAND)?).ok_or_else(|| IndexError::Inconsistent {
+                folder: folder.to_owned(),
+                what: format!("`{FACTS}` is damaged"),
+            })
         })
     }
 
@@ -430,8 +436,22 @@ impl SearchIndex {
             regressor: Arc::clone(&self.regressor),
             encoded: encoded.transpose()?,
             facts: self.facts.changed(&facts_of_new, layout),
-            manifest: Manifest { n_films: layout.n_films(), ..self.manifest.clone() },
+            manifest: Manifest { n_films: layout.n_films(), films: None, ..self.manifest.clone() },
         })
+    }
+}
+
+/// Opens something of the current generation. Another process may make a new generation and remove this one meanwhile:
+/// then the new one is opened.
+fn of_current<T>(folder: &Path, open: impl Fn(Manifest) -> Result<T, IndexError>) -> Result<T, IndexError> {
+    let path = folder.join(MANIFEST);
+    loop {
+        let manifest = Manifest::read(&path)?;
+        let generation = manifest.generation.clone();
+        match open(manifest) {
+            Err(_) if Manifest::read(&path).is_ok_and(|now| now.generation != generation) => {}
+            result => return result,
+        }
     }
 }
 

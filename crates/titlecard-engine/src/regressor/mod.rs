@@ -11,7 +11,9 @@ mod train;
 
 use nn::{Activation, Matrix, Mlp, MlpConfig};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use crate::artifact::hex;
 use crate::embedding::{Pooling, normalise_rows};
 use crate::progress::Interrupted;
 
@@ -275,11 +277,29 @@ struct Head {
     dim: usize,
     seed: u64,
     config: RegressorConfig,
+    /// SHA-256 of the whole file with zeros in place of these 64 digits; none in version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checksum: Option<String>,
 }
 
 const FORMAT: &str = "titlecard-regressor";
-const VERSION: u32 = 1;
+/// Version 1 has no checksum and is read too.
+const VERSION: u32 = 2;
 const HEAD_KEY: &str = "titlecard";
+/// What stands before the checksum in the file: JSON within JSON.
+const CHECKSUM: &[u8] = br#"\"checksum\":\""#;
+const CHECKSUM_DIGITS: usize = 64;
+
+/// Where the digits of the checksum stand, and what they should be.
+fn checksum_of(bytes: &[u8]) -> Option<(std::ops::Range<usize>, String)> {
+    let start = bytes.windows(CHECKSUM.len()).position(|part| part == CHECKSUM)? + CHECKSUM.len();
+    let behind = bytes.get(start + CHECKSUM_DIGITS..)?;
+    let mut hash = Sha256::new();
+    hash.update(&bytes[..start]);
+    hash.update([b'0'; CHECKSUM_DIGITS]);
+    hash.update(behind);
+    Some((start..start + CHECKSUM_DIGITS, hex(&hash.finalize())))
+}
 
 impl Regressor {
     /// Number of components of input and output.
@@ -323,10 +343,20 @@ impl Regressor {
             dim: self.dim(),
             seed: self.seed,
             config: self.config.clone(),
+            checksum: Some("0".repeat(CHECKSUM_DIGITS)),
         };
         let head =
             serde_json::to_string(&head).map_err(|error| RegressorError::Unusable(error.to_string()))?;
-        Ok(self.network.to_safetensors(&[(HEAD_KEY, &head)])?)
+        let mut bytes = self.network.to_safetensors(&[(HEAD_KEY, &head)])?;
+        if let Some((place, checksum)) = checksum_of(&bytes) {
+            bytes[place].copy_from_slice(checksum.as_bytes());
+        }
+        Ok(bytes)
+    }
+
+    /// Whether a file that [`Regressor::from_bytes`] reads has a checksum, which it then compared.
+    pub fn has_checksum(bytes: &[u8]) -> bool {
+        checksum_of(bytes).is_some()
     }
 
     /// Reads a model written by [`Regressor::to_bytes`].
@@ -338,11 +368,17 @@ impl Regressor {
         let metadata = nn::safetensors_metadata(bytes).map_err(|error| unusable(&error))?;
         let head = metadata.get(HEAD_KEY).ok_or_else(|| unusable(&"it is not a titlecard model"))?;
         let head: Head = serde_json::from_str(head).map_err(|error| unusable(&error))?;
-        if head.format != FORMAT || head.format_version != VERSION {
+        if head.format != FORMAT || !(1..=VERSION).contains(&head.format_version) {
             return Err(unusable(&format!(
-                "it has format `{}` version {}, expected `{FORMAT}` version {VERSION}",
+                "it has format `{}` version {}, expected `{FORMAT}` version 1 to {VERSION}",
                 head.format, head.format_version
             )));
+        }
+        if head.format_version > 1 || head.checksum.is_some() {
+            let found = checksum_of(bytes).map(|(_, checksum)| checksum);
+            if found.is_none() || found != head.checksum {
+                return Err(unusable(&"its checksum does not fit"));
+            }
         }
         let network = Mlp::from_safetensors(&head.config.network(head.dim, head.seed), bytes)
             .map_err(|error| unusable(&error))?;

@@ -152,25 +152,34 @@ fn a_flipped_byte_is_an_error_or_changes_no_answer() {
     );
     assert!(n_refused * 10 > n_flipped * 9, "{n_refused} of {n_flipped} refused");
 
-    // What is read while building: the catalogue has a checksum, the encoder too.
-    for path in [workspace.films(), folder.path().join("models/encoder.tcse")] {
+    // What is read at other times: every changed byte is refused, or (of the catalogue) is one without effect.
+    let films = pipeline::load_films(&workspace).unwrap();
+    let graph = Graph::open(&workspace.graph()).unwrap();
+    let encoder = folder.path().join("models/encoder.tcse");
+    for path in
+        [workspace.films(), encoder.clone(), workspace.regressor(DEFAULT_REGRESSOR), workspace.other_titles()]
+    {
         let good = fs::read(&path).unwrap();
-        let films = pipeline::load_films(&workspace).unwrap();
         for at in positions(good.len(), n_cases(100), &mut random) {
             let mut bad = good.clone();
             bad[at] ^= random.random_range(1..=255_u8);
+            fs::write(&path, &bad).unwrap();
+            let place = format!("byte {at} of {}", path.display());
             if path == workspace.films() {
-                fs::write(&path, &bad).unwrap();
                 if let Ok(found) = load_prepared(&path) {
-                    assert_eq!(found, films, "byte {at} of the catalogue");
+                    assert_eq!(found, films, "{place}");
                 }
-            } else if !(12..16).contains(&at) && !(32..60).contains(&at) {
-                // Unused bytes of the header, and the shorter lengths, are outside its checksum (docs/reliability.md).
-                assert!(StaticEncoder::from_bytes(&bad).is_err(), "byte {at} of the encoder");
+            } else if path == encoder {
+                assert!(StaticEncoder::open(&path).is_err(), "{place}");
+            } else if path == workspace.other_titles() {
+                assert!(pipeline::open_titles(&workspace, &graph).is_err(), "{place}");
+            } else {
+                assert!(pipeline::load_regressor(&workspace, DEFAULT_REGRESSOR).is_err(), "{place}");
             }
         }
         fs::write(&path, &good).unwrap();
     }
+    pipeline::open_titles(&workspace, &graph).unwrap();
 }
 
 /// Other bytes than `seed`: some changed, cut, doubled or put in from the words of a format.

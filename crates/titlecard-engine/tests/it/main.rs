@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failing helper fails its test")]
 #![allow(clippy::print_stderr, reason = "tests say what they skip")]
 
+mod brute_force;
 mod catalogue;
 mod companies;
 mod evaluation;
@@ -13,6 +14,8 @@ mod index;
 mod pipeline;
 mod ranking;
 mod regressor;
+mod reproducible;
+mod saved;
 mod shared_data;
 mod sources;
 mod updates;

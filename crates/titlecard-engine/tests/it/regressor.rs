@@ -1,6 +1,8 @@
 //! Training of the title regressor: learning, seeds, threads, stopping and going on.
 
+use std::fs;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
 use nn::Matrix;
 use titlecard_engine::embedding::Pooling;
@@ -131,42 +133,50 @@ fn a_saved_model_predicts_the_same_and_damage_is_named() {
     }
 }
 
-/// A model of format version 1, kept as it was written; every later release must open it.
+/// Models of every format version, kept as they were written; every later release must open them.
 #[test]
-fn a_model_of_format_version_1_still_opens() {
-    let bytes = include_bytes!("../../../../fixtures/saved/regressor_v1.safetensors");
-    let model = Regressor::from_bytes(bytes).unwrap();
-    assert_eq!((model.dim(), model.config().nearest), (3, Metric::Cosine));
+fn models_of_every_format_version_open() {
     let expected: Vec<f32> =
-        serde_json::from_str(include_str!("../../../../fixtures/saved/regressor_v1.prediction.json"))
-            .unwrap();
-    for (found, expected) in model.predict_one(&[0.5, -1.0, 0.25]).iter().zip(&expected) {
-        assert!((found - expected).abs() < 1e-5, "{found}, expected {expected}");
+        serde_json::from_slice(&fs::read(saved("regressor_v1.prediction.json")).unwrap()).unwrap();
+    for version in 1..=2 {
+        let bytes = fs::read(saved(&format!("regressor_v{version}.safetensors"))).unwrap();
+        let model = Regressor::from_bytes(&bytes).unwrap();
+        assert_eq!((model.dim(), model.config().nearest), (3, Metric::Cosine));
+        for (found, expected) in model.predict_one(&[0.5, -1.0, 0.25]).iter().zip(&expected) {
+            assert!((found - expected).abs() < 1e-5, "{found}, expected {expected}");
+        }
+        // What is written is of the newest version, whatever was read.
+        assert_eq!(model.to_bytes().unwrap(), fs::read(saved("regressor_v2.safetensors")).unwrap());
     }
 }
 
-/// Writes the two files of the test above; run it once for a new format version, under a new name.
+#[test]
+fn a_changed_byte_of_a_saved_model_is_refused() {
+    let bytes = fs::read(saved("regressor_v2.safetensors")).unwrap();
+    for at in 0..bytes.len() {
+        for bit in [1, 2, 128] {
+            let mut bad = bytes.clone();
+            bad[at] ^= bit;
+            let error =
+                Regressor::from_bytes(&bad).err().unwrap_or_else(|| panic!("byte {at} changed is taken"));
+            assert!(error.to_string().ends_with("`titlecard train regressor`"), "{error}");
+        }
+    }
+}
+
+fn saved(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/saved").join(name)
+}
+
+/// Writes the model of version 1 in the newest version, unless it is there.
 #[test]
 #[ignore = "writes fixtures"]
 fn write_the_saved_model() {
-    let folder = std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/saved"));
-    let rows = |n: usize, k: usize| {
-        let tags = Matrix::from_vec(n, 3, (0..3 * n).map(|at| ((at * k % 17) as f32 - 8.0) / 8.0).collect());
-        TrainingRows { titles: tags.clone(), tags }
-    };
-    let set = TrainingSet { train: rows(64, 5), dev: rows(16, 7), n_dropped: 0 };
-    let config = RegressorConfig {
-        hidden: vec![4, 5],
-        dropout: vec![0.1],
-        batch: 16,
-        epochs: 2,
-        ..RegressorConfig::default()
-    };
-    let model = train(&set, &config, 1).regressor;
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("regressor_v1.safetensors"), model.to_bytes().unwrap()).unwrap();
-    let prediction = serde_json::to_string(&model.predict_one(&[0.5, -1.0, 0.25])).unwrap();
-    std::fs::write(folder.join("regressor_v1.prediction.json"), prediction).unwrap();
+    let path = saved("regressor_v2.safetensors");
+    if !path.exists() {
+        let model = Regressor::from_bytes(&fs::read(saved("regressor_v1.safetensors")).unwrap()).unwrap();
+        fs::write(path, model.to_bytes().unwrap()).unwrap();
+    }
 }
 
 #[test]

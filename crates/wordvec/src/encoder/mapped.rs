@@ -3,7 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::{HEADER_BYTES, Header, Side, TextEncoder, TokenBag, bucket_of, cut, damaged, gain_of};
+use super::{
+    HEADER_BYTES, Header, Side, TextEncoder, TokenBag, bucket_of, checksum_of, cut, damaged, gain_of,
+};
 use crate::kernels::{Kernels, LANES};
 use crate::mapping::Mapping;
 use crate::{WordVecError, tcwv};
@@ -28,10 +30,7 @@ impl MappedEncoder {
     pub fn open(path: &Path) -> Result<Self, WordVecError> {
         let (header, checksum) = pass_over(path)?;
         let mapping = Mapping::open(path)?;
-        let header = Header::read(&header, mapping.bytes().len())?;
-        if checksum != header.checksum {
-            return Err(damaged("its checksum does not fit"));
-        }
+        let header = Header::read(&header, mapping.bytes().len(), checksum)?;
         let start = HEADER_BYTES + header.weight_bytes();
         let table = tcwv::Layout::of_version_2(&mapping.bytes()[start..])?;
         if table.n_words() != header.n_words + header.n_buckets || table.dim() != header.dim {
@@ -79,7 +78,7 @@ impl TextEncoder for MappedEncoder {
     }
 }
 
-/// The header of a file, and the CRC-32 of what follows it.
+/// The header of a file, and the checksum of the whole.
 fn pass_over(path: &Path) -> Result<(Vec<u8>, u32), WordVecError> {
     let mut file =
         std::fs::File::open(path).map_err(|source| WordVecError::Open { path: path.to_owned(), source })?;
@@ -88,7 +87,7 @@ fn pass_over(path: &Path) -> Result<(Vec<u8>, u32), WordVecError> {
     if header.len() < HEADER_BYTES {
         return Err(damaged("it is cut short"));
     }
-    let (mut checksum, mut part) = (crc32fast::Hasher::new(), vec![0; 1 << 18]);
+    let (mut checksum, mut part) = (checksum_of(&header), vec![0; 1 << 18]);
     loop {
         match file.read(&mut part)? {
             0 => return Ok((header, checksum.finalize())),

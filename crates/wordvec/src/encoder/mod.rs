@@ -119,8 +119,11 @@ pub struct StaticEncoder {
 }
 
 const MAGIC: &[u8; 4] = b"TCSE";
-const VERSION: u32 = 1;
+/// In version 1 the checksum was of what follows the header alone.
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 64;
+/// Where the checksum stands; what is before it in the header is covered too.
+const CHECKSUM_AT: usize = 60;
 /// Lengths a vector can be cut to, at most.
 const MOST_DIMS: usize = 8;
 
@@ -253,9 +256,9 @@ impl StaticEncoder {
     /// Saves to a new file renamed into place.
     ///
     /// Layout, little endian: `TCSE`, version u32, dim u32, precision u32 (0 f32, 1 int8, 2 f16), n_words
-    /// u64, n_buckets u64, number of dims u32, up to 7 dims before the last u32, CRC-32 of the rest u32 (byte
-    /// 60); log weights f32 of queries, then documents; the table as a `.tcwv` file, where bucket `b` is the
-    /// word of two characters U+0000 and `b`.
+    /// u64, n_buckets u32, number of dims u32, up to 7 dims before the last u32, CRC-32 of all other bytes u32 (byte
+    /// 60; in version 1 of those behind it alone); log weights f32 of queries, then documents; the table as a `.tcwv`
+    /// file, where bucket `b` is the word of two characters U+0000 and `b`.
     ///
     /// # Errors
     /// [`WordVecError::Io`] or [`WordVecError::Open`].
@@ -275,7 +278,9 @@ impl StaticEncoder {
         for (at, dim) in self.dims[..self.dims.len() - 1].iter().enumerate() {
             header[32 + at * 4..36 + at * 4].copy_from_slice(&(*dim as u32).to_le_bytes());
         }
-        header[60..].copy_from_slice(&crc32fast::hash(&body).to_le_bytes());
+        let mut checksum = checksum_of(&header);
+        checksum.update(&body);
+        header[CHECKSUM_AT..].copy_from_slice(&checksum.finalize().to_le_bytes());
         replace_file(path, |file| {
             file.write_all(&header)?;
             Ok(file.write_all(&body)?)
@@ -301,10 +306,9 @@ impl StaticEncoder {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WordVecError> {
         let (header, body) =
             bytes.split_at_checked(HEADER_BYTES).ok_or_else(|| damaged("it is cut short"))?;
-        let header = Header::read(header, bytes.len())?;
-        if crc32fast::hash(body) != header.checksum {
-            return Err(damaged("its checksum does not fit"));
-        }
+        let mut checksum = checksum_of(header);
+        checksum.update(body);
+        let header = Header::read(header, bytes.len(), checksum.finalize())?;
         let Header { n_words, n_buckets, dim, .. } = header;
         let (weights, vectors) = body.split_at(header.weight_bytes());
         let vectors = tcwv::read(vectors, &crate::read::ReadOptions::default())?;
@@ -343,25 +347,40 @@ fn damaged(what: &str) -> WordVecError {
     WordVecError::Damaged(what.to_owned())
 }
 
-/// The first bytes of a file, checked against its length.
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// The checksum of a file as far as its header, which version 1 left out.
+fn checksum_of(header: &[u8]) -> crc32fast::Hasher {
+    let mut checksum = crc32fast::Hasher::new();
+    if u32_at(header, 4) != 1 {
+        checksum.update(&header[..CHECKSUM_AT]);
+    }
+    checksum
+}
+
+/// The first bytes of a file, checked against its length and its checksum.
 #[derive(Debug)]
 struct Header {
     n_words: usize,
     n_buckets: usize,
     dim: usize,
     dims: Vec<usize>,
-    checksum: u32,
 }
 
 impl Header {
-    /// - `bytes`: the first [`HEADER_BYTES`]; `length`: of the whole file.
-    fn read(bytes: &[u8], length: usize) -> Result<Self, WordVecError> {
-        let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    /// - `bytes`: the first [`HEADER_BYTES`]; `length`: of the whole file; `checksum`: as found.
+    fn read(bytes: &[u8], length: usize, checksum: u32) -> Result<Self, WordVecError> {
+        let u32_at = |at: usize| u32_at(bytes, at);
         if !bytes.starts_with(MAGIC) {
             return Err(damaged("it holds no static encoder"));
         }
-        if u32_at(4) != VERSION {
+        if !(1..=VERSION).contains(&u32_at(4)) {
             return Err(WordVecError::Version { found: u32_at(4), newest: VERSION });
+        }
+        if u32_at(CHECKSUM_AT) != checksum {
+            return Err(damaged("its checksum does not fit"));
         }
         let n_words = (u64::from(u32_at(16)) | u64::from(u32_at(20)) << 32) as usize;
         let (n_buckets, n_dims, dim) = (u32_at(24) as usize, u32_at(28) as usize, u32_at(8) as usize);
@@ -377,7 +396,7 @@ impl Header {
         if !dims.is_sorted_by(|a, b| a < b) || dims[0] == 0 {
             return Err(damaged("its lengths do not rise"));
         }
-        Ok(Self { n_words, n_buckets, dim, dims, checksum: u32_at(60) })
+        Ok(Self { n_words, n_buckets, dim, dims })
     }
 
     /// Bytes of the log weights of both sides.
@@ -451,11 +470,18 @@ mod tests {
             std::fs::write(&path, &bytes[..cut]).unwrap();
             assert!(MappedEncoder::open(&path).is_err(), "{cut} bytes");
         }
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        assert!(matches!(StaticEncoder::from_bytes(&bytes), Err(WordVecError::Damaged(_))));
-        std::fs::write(&path, &bytes).unwrap();
-        assert!(matches!(MappedEncoder::open(&path), Err(WordVecError::Damaged(_))));
+        // Every byte of the header, used or not, and one of the table.
+        for at in (0..HEADER_BYTES).chain([bytes.len() / 2]) {
+            for bit in [1, 128] {
+                bytes[at] ^= bit;
+                assert!(StaticEncoder::from_bytes(&bytes).is_err(), "byte {at}");
+                std::fs::write(&path, &bytes).unwrap();
+                let error = MappedEncoder::open(&path).unwrap_err();
+                let is_version = matches!(error, WordVecError::Version { .. });
+                assert_eq!(is_version, (4..8).contains(&at), "byte {at}: {error}");
+                bytes[at] ^= bit;
+            }
+        }
     }
 
     #[test]
