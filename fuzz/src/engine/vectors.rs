@@ -2,10 +2,10 @@
 
 use std::fs;
 
+use wordvec::Word2vecFile;
 use wordvec::encoder::{MappedEncoder, Side, StaticEncoder, TextEncoder};
 use wordvec::read::{self, read_from_bytes};
 use wordvec::write::{Precision, write_tcwv};
-use wordvec::Word2vecFile;
 
 use super::file_of;
 

@@ -54,7 +54,8 @@ fn help_pages_are_these() {
 
 #[test]
 fn the_manual_page_has_the_commands_of_the_help() {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/titlecard.1")).unwrap();
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/titlecard.1")).unwrap();
     let in_page: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix(".B ")).collect();
     let folder = tempfile::tempdir().unwrap();
     let help = run(folder.path(), &["--help"]).expect(0).stdout;
