@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A Debian package: the program, the systemd unit, the documents. Needs `cargo install cargo-deb`.
+# A Debian package: the program, its manual page, the systemd unit, the documents. Needs `cargo install cargo-deb`. Arguments go to
+# `cargo deb`: `--no-build` packs the release program that is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! cargo deb --version >/dev/null 2>&1; then

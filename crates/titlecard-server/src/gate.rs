@@ -64,3 +64,25 @@ impl Gate {
         .map_err(ApiError::internal)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use axum::response::IntoResponse;
+
+    use super::*;
+
+    #[test]
+    fn work_that_panics_is_a_fault_of_ours_tells_nothing_and_keeps_no_place() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let gate = Gate::new(1, 0);
+        let failed = runtime.block_on(gate.run(|| -> u32 { panic!("in /a/secret/place") })).unwrap_err();
+        assert_eq!(failed.code, Code::Internal);
+        let response = failed.into_response();
+        assert_eq!(response.status().as_u16(), 500);
+        let body = runtime.block_on(to_bytes(response.into_body(), 10_000)).unwrap();
+        let said = r#"{"error":{"code":"internal","message":"this should not have happened","hint":"the log of the server says more"}}"#;
+        assert_eq!(String::from_utf8_lossy(&body), said);
+        assert_eq!(runtime.block_on(gate.run(|| 7)), Ok(7));
+    }
+}

@@ -85,6 +85,12 @@ impl Server {
         self.listener.local_addr().map_err(|source| ServeError::Io { action: "read the address", source })
     }
 
+    /// All it answers, as a service: for requests that come by other ways than its socket. Changes are taken, but built in
+    /// by [`Server::run`] alone.
+    pub fn router(&self) -> Router {
+        api::router(App::clone(&self.app))
+    }
+
     /// Whether it speaks TLS.
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()

@@ -193,12 +193,13 @@ fn walk(
     let (mut base, mut at, mut filled) = (0_u64, 0, 0);
     // Bytes to pass over before the next word.
     let mut skip = header_bytes;
-    // A file of few bytes cannot make us reserve memory for the words it announces.
-    let mut starts: Vec<u64> = Vec::with_capacity(n_words.min(1 << 22));
-    let mut index = WordIndex::with_capacity(n_words.min(1 << 22));
-    let mut hashes: Vec<u64> = Vec::with_capacity(n_words.min(1 << 22));
-    let mut word = Vec::new();
     let vector_bytes = dim * 4;
+    // A file of few bytes cannot make us reserve memory for the words it announces.
+    let n_expected = n_words.min(std::fs::metadata(path)?.len() as usize / (vector_bytes + 1));
+    let mut starts: Vec<u64> = Vec::with_capacity(n_expected);
+    let mut index = WordIndex::with_capacity(n_expected);
+    let mut hashes: Vec<u64> = Vec::with_capacity(n_expected);
+    let mut word = Vec::new();
     'rows: while starts.len() < n_words {
         let row = starts.len() + 1;
         word.clear();

@@ -55,6 +55,24 @@ fn help_pages_are_these() {
 }
 
 #[test]
+fn the_manual_page_has_the_commands_of_the_help() {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/titlecard.1")).unwrap();
+    let in_page: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix(".B ")).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let help = run(folder.path(), &["--help"]).expect(0).stdout;
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let commands: Vec<&str> = commands
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(commands.len() > 15, "{commands:?}");
+    let listed: Vec<&str> = in_page.into_iter().filter(|name| commands.contains(name)).collect();
+    assert_eq!(listed, commands, "packaging/titlecard.1 lists other commands than `titlecard --help`");
+}
+
+#[test]
 fn mistakes_in_the_arguments_are_explained() {
     let folder = tempfile::tempdir().unwrap();
     let stderr = |arguments: &[&str]| run(folder.path(), arguments).expect(2).stderr;

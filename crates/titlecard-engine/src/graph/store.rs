@@ -292,14 +292,14 @@ impl Graph {
         let key_of = |row: u32| self.key(EntityId(at(row)));
         let start = partition(0, n, |row| key_of(row) < key);
         let end = partition(start, n, |row| key_of(row) <= key);
-        (start..end).map(at)
+        (start..end).map(at).filter(move |&film| film < n)
     }
 
     /// Number of the film with this id in its catalogue.
     pub fn film_with_id(&self, id: &str) -> Option<u32> {
         let at = |row: u32| word(self.section(8), row as usize);
         let row = partition(0, self.kinds[1], |row| self.film_id(at(row)) < id);
-        (row < self.kinds[1] && self.film_id(at(row)) == id).then(|| at(row))
+        (row < self.kinds[1] && at(row) < self.kinds[1] && self.film_id(at(row)) == id).then(|| at(row))
     }
 
     /// Number in the film's IMDb id (94675 for `tt0094675`), if known.
@@ -331,7 +331,8 @@ impl Graph {
             let (Some(count), Some(length)) = (take(&mut bytes), take(&mut bytes)) else { break };
             let Some((items, rest)) = bytes.split_at_checked(length as usize) else { break };
             if found >= tag {
-                return if found == tag { (count, items) } else { (0, &[]) };
+                // An item has a byte at least: a damaged number must not reserve memory for items that are not there.
+                return if found == tag { (count.min(items.len() as u32), items) } else { (0, &[]) };
             }
             bytes = rest;
         }
@@ -342,18 +343,19 @@ impl Graph {
     /// In the order of the catalogue: the leading actor first.
     pub fn edges(&self, film: u32, relation: Relation) -> Edges<'_> {
         let base = self.kinds[relation.targets()[0] as usize];
+        let end = self.kinds[N_KINDS];
         if film >= self.kinds[1] {
-            return Edges { bytes: &[], base, left: 0 };
+            return Edges { bytes: &[], base, end, left: 0 };
         }
         let (left, bytes) = self.block(EntityId(film), relation.number());
-        Edges { bytes, base, left }
+        Edges { bytes, base, end, left }
     }
 
     /// Numbers of the films linked to an entity by `relation`, ascending.
     pub fn films_of(&self, entity: EntityId, relation: Relation) -> Films<'_> {
         let (left, bytes) =
             if entity.0 < self.kinds[1] { (0, &[][..]) } else { self.block(entity, relation.number()) };
-        Films { bytes, last: 0, left }
+        Films { bytes, last: 0, end: self.kinds[1], left }
     }
 
     /// Number of films linked to an entity by any relation, each counted once: how rare it is. 1 for a film.
@@ -390,7 +392,7 @@ impl Graph {
 
     fn relatives(&self, id: EntityId, tag: u8) -> Relatives<'_> {
         let (left, bytes) = if id.0 < self.kinds[1] { (0, &[][..]) } else { self.block(id, tag) };
-        Relatives { bytes, last: 0, left }
+        Relatives { bytes, last: 0, end: self.kinds[N_KINDS], left }
     }
 
     /// Number of edges of a relation: from a column, and derived from text. Walks all films.
@@ -415,6 +417,8 @@ impl Graph {
 pub struct Edges<'a> {
     bytes: &'a [u8],
     base: u32,
+    /// Number of entities: what a damaged file names beyond ends the list.
+    end: u32,
     left: u32,
 }
 
@@ -424,7 +428,8 @@ impl Iterator for Edges<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let value = take(&mut self.bytes)?;
         self.left = self.left.saturating_sub(1);
-        Some((EntityId(self.base.saturating_add(value >> 1)), value & 1 == 1))
+        let id = self.base.saturating_add(value >> 1);
+        (id < self.end).then_some((EntityId(id), value & 1 == 1))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -439,6 +444,8 @@ impl ExactSizeIterator for Edges<'_> {}
 pub struct Films<'a> {
     bytes: &'a [u8],
     last: u32,
+    /// Number of films: what a damaged file names beyond ends the list.
+    end: u32,
     left: u32,
 }
 
@@ -452,7 +459,7 @@ impl<'a> Films<'a> {
         let value = take(&mut self.bytes)?;
         self.left = self.left.saturating_sub(1);
         self.last = self.last.saturating_add(value >> 1);
-        Some((self.last, value & 1 == 1))
+        (self.last < self.end).then_some((self.last, value & 1 == 1))
     }
 }
 
@@ -475,6 +482,8 @@ impl ExactSizeIterator for Films<'_> {}
 pub struct Relatives<'a> {
     bytes: &'a [u8],
     last: u32,
+    /// Number of entities: what a damaged file names beyond ends the list.
+    end: u32,
     left: u32,
 }
 
@@ -485,7 +494,7 @@ impl Iterator for Relatives<'_> {
         let value = take(&mut self.bytes)?;
         self.left = self.left.saturating_sub(1);
         self.last = self.last.saturating_add(value);
-        Some(EntityId(self.last))
+        (self.last < self.end).then_some(EntityId(self.last))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

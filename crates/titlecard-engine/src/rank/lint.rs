@@ -1,5 +1,6 @@
 //! Checking a rule list for what a person would want to know before ranking by it.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use rrl::{Logic, Term};
@@ -33,6 +34,9 @@ impl fmt::Display for Finding {
 const READABLE_LITERALS: usize = 6;
 /// Weights beyond this decide alone.
 const HEAVY: f64 = 10.0;
+
+/// Characters of a name that a message repeats: a name may be as long as the file.
+const SHOWN_OF_NAME: usize = 60;
 
 /// Everything worth saying about a list that can rank: the first errors, then remarks, by rule.
 pub fn lint(ranker: &Ranker, config: &RankerConfig) -> Vec<Finding> {
@@ -70,6 +74,8 @@ pub fn lint(ranker: &Ranker, config: &RankerConfig) -> Vec<Finding> {
             ),
         );
     }
+    // The first rule of each content: comparing each with each would take hours for a list of hundreds of thousands.
+    let mut first_with = HashMap::new();
     for (at, rule) in list.rules().iter().enumerate() {
         if rule.terms.len() > READABLE_LITERALS {
             say(
@@ -85,15 +91,14 @@ pub fn lint(ranker: &Ranker, config: &RankerConfig) -> Vec<Finding> {
         if weight.abs() > HEAVY {
             say(Some(at), false, format!("its weight is {weight}: it outweighs nearly everything else"));
         }
-        let opposite = |term: &Term| match *term {
-            Term::Literal(literal) => rule.terms.contains(&Term::NotLiteral(literal)),
+        let mut terms = rule.terms.clone();
+        terms.sort_unstable();
+        let opposite = |term: &&Term| match **term {
+            Term::Literal(literal) => terms.binary_search(&Term::NotLiteral(literal)).is_ok(),
             Term::NotLiteral(_) | Term::Rule(_) | Term::NotRule(_) => false,
         };
-        if let Some(term) = rule.terms.iter().find(|term| opposite(term)) {
-            let name = match *term {
-                Term::Literal(literal) => list.literals()[literal].name.as_str(),
-                _ => "",
-            };
+        if let Some(Term::Literal(literal)) = rule.terms.iter().find(opposite) {
+            let name: String = list.literals()[*literal].name.chars().take(SHOWN_OF_NAME).collect();
             let always = if rule.logic == Logic::And { "never" } else { "always" };
             say(
                 Some(at),
@@ -101,14 +106,10 @@ pub fn lint(ranker: &Ranker, config: &RankerConfig) -> Vec<Finding> {
                 format!("it asks for `{name}` and for its opposite, so it {always} holds; remove one"),
             );
         }
-        let mut terms = rule.terms.clone();
-        terms.sort_unstable();
-        let is_same = |other: &rrl::Rule| {
-            let mut others = other.terms.clone();
-            others.sort_unstable();
-            others == terms && (other.logic == rule.logic || terms.len() == 1)
-        };
-        if let Some(earlier) = list.rules()[..at].iter().position(is_same) {
+        // A single term is the same whichever way it is joined.
+        let logic = (terms.len() > 1).then_some(rule.logic);
+        let earlier = *first_with.entry((logic, terms.clone())).or_insert(at);
+        if earlier != at {
             say(
                 Some(at),
                 false,

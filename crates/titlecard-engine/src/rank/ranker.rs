@@ -50,6 +50,12 @@ fn nearest(name: &str) -> String {
     }
 }
 
+/// Bytes of words for the rules inside one; beyond, they are named by number. Rules can be nested so that their words double
+/// with each.
+const MAX_INNER_BYTES: usize = 4_000;
+/// Bytes every inner rule counts for at least, which also bounds how deep they are followed.
+const INNER_RULE_BYTES: usize = 40;
+
 /// Where the truth of a literal comes from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Source {
@@ -208,22 +214,49 @@ impl Ranker {
         self.rules.rules()[rule].weights.first().copied().unwrap_or(0.0)
     }
 
-    /// Literals of a rule, by number.
+    /// Literals of a rule and of the rules it is made of, by number, each once.
     pub fn literals_of_rule(&self, rule: usize) -> Vec<usize> {
-        let terms = &self.rules.rules()[rule].terms;
-        terms
-            .iter()
-            .flat_map(|term| match *term {
-                Term::Literal(at) | Term::NotLiteral(at) => vec![at],
-                Term::Rule(inner) | Term::NotRule(inner) => self.literals_of_rule(inner),
-            })
-            .collect()
+        let (rules, n_literals) = (self.rules.rules(), self.rules.literals().len());
+        // A rule may name another as often as it likes, and that one a third: each is looked into once.
+        let (mut seen_rules, mut seen_literals) = (vec![false; rules.len()], vec![false; n_literals]);
+        let (mut found, mut open) = (Vec::new(), vec![Term::Rule(rule)]);
+        while let Some(term) = open.pop() {
+            match term {
+                Term::Literal(at) | Term::NotLiteral(at) => {
+                    if !std::mem::replace(&mut seen_literals[at], true) {
+                        found.push(at);
+                    }
+                }
+                Term::Rule(at) | Term::NotRule(at) => {
+                    if !std::mem::replace(&mut seen_rules[at], true) {
+                        open.extend(rules[at].terms.iter().rev());
+                    }
+                }
+            }
+        }
+        found
     }
 
-    /// What a rule says, a line for every term, in plain words.
+    /// What a rule says, a line for every term, in plain words; of rules in rules in rules without end the inner ones
+    /// by their numbers.
     pub fn rule_words(&self, rule: usize) -> Vec<String> {
+        let mut left = MAX_INNER_BYTES;
+        self.words_within(rule, &mut left)
+    }
+
+    /// [`Ranker::rule_words`] with `left` bytes for rules in rules.
+    fn words_within(&self, rule: usize, left: &mut usize) -> Vec<String> {
         let Rule { logic, terms, .. } = &self.rules.rules()[rule];
         let joint = if *logic == Logic::And { "and " } else { "or " };
+        let mut inside = |inner: usize| {
+            *left = left.saturating_sub(INNER_RULE_BYTES);
+            if *left == 0 {
+                return format!("rule {}", inner + 1);
+            }
+            let words = self.words_within(inner, left).join(" ");
+            *left = left.saturating_sub(words.len());
+            format!("({words})")
+        };
         terms
             .iter()
             .enumerate()
@@ -232,8 +265,8 @@ impl Ranker {
                 match *term {
                     Term::Literal(literal) => format!("{joint}{}", self.words(literal)),
                     Term::NotLiteral(literal) => format!("{joint}not: {}", self.words(literal)),
-                    Term::Rule(inner) => format!("{joint}({})", self.rule_words(inner).join(" ")),
-                    Term::NotRule(inner) => format!("{joint}not: ({})", self.rule_words(inner).join(" ")),
+                    Term::Rule(inner) => format!("{joint}{}", inside(inner)),
+                    Term::NotRule(inner) => format!("{joint}not: {}", inside(inner)),
                 }
             })
             .collect()

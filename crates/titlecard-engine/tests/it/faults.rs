@@ -1,4 +1,4 @@
-//! Damage and odd input: a typed error or the same answers; never a panic, never another answer.
+//! Damage: a typed error or the same answers; never a panic, never another answer. Odd input: `fuzz.rs`.
 //!
 //! Few cases by default; `TITLECARD_FAULTS` is how many of each kind (0: every byte of every file). See
 //! `docs/reliability.md`.
@@ -6,25 +6,18 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use titlecard_engine::catalogue::{ReadOptions, load_prepared, read_films_from};
+use titlecard_engine::catalogue::load_prepared;
 use titlecard_engine::config::Config;
 use titlecard_engine::graph::Graph;
-use titlecard_engine::index::word_tokenizer;
 use titlecard_engine::pipeline::{self, DEFAULT_REGRESSOR, PipelineError, Workspace};
-use titlecard_engine::query::{Lexicon, parse_filters};
-use titlecard_engine::rank::ranker::Ranker;
-use wordvec::WordVectors;
 use wordvec::encoder::StaticEncoder;
-use wordvec::write::Precision;
 
-use crate::index::small_config;
-use crate::{go_on, sample_films};
+use crate::fuzz_engine::folder::make;
 
 const SEED: u64 = 2026;
 const QUESTIONS: [&str; 3] = [
@@ -40,35 +33,7 @@ pub(crate) fn n_cases(usual: usize) -> usize {
 
 /// A working folder of 160 films with all that is mapped or read when searching, some hundred kilobytes.
 pub(crate) fn workspace(folder: &Path) -> (Workspace, Config) {
-    let workspace = Workspace::new(folder);
-    let mut films = sample_films();
-    films.truncate(160);
-    pipeline::write_films(&workspace, &films).unwrap();
-    let mut words = BTreeSet::new();
-    for film in &films {
-        words.extend(word_tokenizer(&Config::default()).tokens(&film.tags));
-    }
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);
-    let data: Vec<f32> = (0..8 * words.len()).map(|_| random.random_range(-1.0..1.0)).collect();
-    let vectors = WordVectors::new(words.into_iter().collect(), 8, data).unwrap();
-    let mut text = String::new();
-    for (word, row) in vectors.words().iter().zip(vectors.as_slice().chunks(8)) {
-        let row: Vec<String> = row.iter().map(f32::to_string).collect();
-        let _ = writeln!(text, "{word} {}", row.join(" "));
-    }
-    let path = folder.join("words.txt");
-    fs::write(&path, text).unwrap();
-    let mut config = small_config();
-    config.vectors.path = path.display().to_string();
-    config.search.year = 2020;
-    pipeline::train_regressor(&workspace, &config, &films, DEFAULT_REGRESSOR, false, &mut go_on).unwrap();
-    StaticEncoder::new(&vectors, &[4, 8], 16, 1)
-        .unwrap()
-        .save(&folder.join("models/encoder.tcse"), Precision::F16)
-        .unwrap();
-    pipeline::build_graph(&workspace, &config, &films, &mut go_on).unwrap();
-    pipeline::build_index(&workspace, &config, &films, &mut go_on).unwrap();
-    (workspace, config)
+    (Workspace::new(folder), make(folder, 160))
 }
 
 fn answers(workspace: &Workspace, config: &Config) -> Result<String, PipelineError> {
@@ -180,128 +145,4 @@ fn a_flipped_byte_is_an_error_or_changes_no_answer() {
         fs::write(&path, &good).unwrap();
     }
     pipeline::open_titles(&workspace, &graph).unwrap();
-}
-
-/// Other bytes than `seed`: some changed, cut, doubled or put in from the words of a format.
-fn mutated(seed: &[u8], words: &[&str], random: &mut Xoshiro256PlusPlus) -> Vec<u8> {
-    let mut bytes = seed.to_vec();
-    for _ in 0..random.random_range(1..6) {
-        let at = random.random_range(0..=bytes.len());
-        let end = (at + random.random_range(0..20_usize)).min(bytes.len());
-        match random.random_range(0..5) {
-            0 if at < bytes.len() => bytes[at] = random.random(),
-            1 => drop(bytes.drain(at..end)),
-            2 => {
-                let part = bytes[at..end].to_vec();
-                bytes.splice(at..at, part);
-            }
-            3 => drop(bytes.splice(at..at, words[random.random_range(0..words.len())].bytes())),
-            _ => bytes.truncate(at.max(seed.len() / 2)),
-        }
-    }
-    bytes
-}
-
-/// Runs `body` over mutations of `seeds`; what it panics on is shown.
-fn mutate(name: &str, seeds: &[Vec<u8>], words: &[&str], usual: usize, body: impl Fn(&[u8])) {
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);
-    let n = n_cases(usual).max(usual);
-    for case in 0..n {
-        let bytes = mutated(&seeds[case % seeds.len()], words, &mut random);
-        let ended = catch_unwind(AssertUnwindSafe(|| body(&bytes)));
-        assert!(ended.is_ok(), "{name}, case {case}, a panic on {:?}", String::from_utf8_lossy(&bytes));
-    }
-    eprintln!("{name}: {n} mutations, no panic");
-}
-
-#[test]
-fn no_catalogue_panics() {
-    let seeds: Vec<Vec<u8>> = [
-        "id,title,tags\n1,Jaws,\"a shark, a beach\"\n2,Up,a house\n",
-        "title;overview;genres;release_date\nUp;An old man;['Animation'];2009-05-13\n",
-        "{\"id\":1,\"title\":\"Jaws\",\"overview\":\"A shark\",\"genres\":[{\"id\":1,\"name\":\"Horror\"}]}\n",
-        "id\ttitle\ttags\n1\tÉté\tПляж\n",
-    ]
-    .map(|text| text.as_bytes().to_vec())
-    .into();
-    let words =
-        ["\"", ",", "\n", "\r", "[{'name': '", "\u{feff}", "title", "99999999999999999999", "\0", "é"];
-    mutate("catalogue", &seeds, &words, 3000, |bytes| {
-        let reader = std::io::Cursor::new(bytes.to_vec());
-        let _ = read_films_from(reader, "f", &ReadOptions::default(), &mut |film| {
-            assert!(!film.title.trim().is_empty() && !film.tags.trim().is_empty());
-            ControlFlow::Continue(())
-        });
-    });
-}
-
-#[test]
-fn no_question_no_rules_no_vectors_and_no_table_panics() {
-    let folder = tempfile::tempdir().unwrap();
-    let (workspace, config) = workspace(folder.path());
-    let engine = pipeline::open_engine(&workspace, &config).unwrap();
-    let seeds: Vec<Vec<u8>> = QUESTIONS.iter().map(|text| text.as_bytes().to_vec()).collect();
-    let words = [
-        "year:",
-        "1970..",
-        "-genre:",
-        "\"",
-        "director:\"",
-        "not ",
-        "the 90s",
-        "'s",
-        "İ",
-        "ß",
-        "\u{301}",
-        "(",
-        "around 2020-13-45",
-        "1900s",
-        "\n",
-        "…",
-        "Steven Spielberg",
-        "99999999999",
-    ];
-    mutate("question", &seeds, &words, 1500, |bytes| {
-        let text = String::from_utf8_lossy(bytes);
-        let _ = parse_filters(&text);
-        let _ = engine.understand(&text);
-        let _ = engine.search(&text, 3);
-    });
-
-    let rules = include_bytes!("../../../../data/sample/rules.json").to_vec();
-    assert!(Ranker::from_json(&String::from_utf8_lossy(&rules)).is_ok());
-    mutate(
-        "rules",
-        &[rules],
-        &["{", "]", "null", "-1", "1e999", "\"not\":", "18446744073709551616"],
-        200,
-        |bytes| {
-            let _ = Ranker::from_json(&String::from_utf8_lossy(bytes));
-        },
-    );
-
-    let text = fs::read(folder.path().join("words.txt")).unwrap()[..2000].to_vec();
-    let generation =
-        fs::read_dir(workspace.index()).unwrap().flatten().find(|e| e.path().is_dir()).unwrap().path();
-    let packed = fs::read(generation.join("vectors.tcwv")).unwrap();
-    let seeds = [text, b"2 3\nab 1 2 3\ncd 4 5 6\n".to_vec(), packed];
-    mutate("vectors", &seeds, &["\n", " ", "nan", "1e99", "99999999999 300\n"], 1500, |bytes| {
-        let _ = wordvec::read::read_from_bytes(bytes);
-    });
-
-    // A right checksum over wrong tables: only an attacker or a fault of ours writes that.
-    let path = folder.path().join("mutated");
-    for (name, source) in [("graph", workspace.graph()), ("names", workspace.names())] {
-        let graph = Graph::open(&workspace.graph()).unwrap();
-        let seeds = [fs::read(&source).unwrap()];
-        mutate(name, &seeds, &["\0\0\0\0", "\u{7f}\u{7f}\u{7f}\u{7f}"], 300, |bytes| {
-            let _ = fs::remove_file(&path);
-            fs::write(&path, bytes).unwrap();
-            if name == "graph" {
-                let _ = Graph::open(&path);
-            } else {
-                let _ = Lexicon::open(&path, &graph);
-            }
-        });
-    }
 }

@@ -9,6 +9,15 @@ mod companies;
 mod evaluation;
 mod faults;
 mod filter;
+mod fuzz;
+/// The targets of the fuzzer, and what is done with them here.
+#[path = "../../../../fuzz/src/engine/mod.rs"]
+#[allow(unreachable_pub, reason = "public where they are a crate")]
+mod fuzz_engine;
+#[path = "../../../../fuzz/mutations.rs"]
+mod fuzz_mutations;
+#[path = "../../../../fuzz/seeds.rs"]
+mod fuzz_seeds;
 mod graph;
 mod index;
 mod pipeline;

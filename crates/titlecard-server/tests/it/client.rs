@@ -184,4 +184,12 @@ impl Running {
         let bytes = send_raw(self.address, &request("GET", path, &[], b""));
         String::from_utf8_lossy(&bytes).split(' ').nth(1)?.parse().ok()
     }
+
+    /// Connections that are open, with the one that asks.
+    pub(crate) fn connections(&self) -> usize {
+        let metrics = self.get("/metrics").expect(200).body;
+        let text = String::from_utf8_lossy(&metrics).into_owned();
+        let line = text.lines().find_map(|line| line.strip_prefix("titlecard_connections "));
+        line.unwrap().parse().unwrap()
+    }
 }

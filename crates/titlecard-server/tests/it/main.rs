@@ -7,6 +7,12 @@ mod answers;
 mod client;
 mod documents;
 mod errors;
+/// What the fuzzer does with the API, and what is done with it here.
+#[path = "../../../../fuzz/src/api.rs"]
+#[allow(unreachable_pub, reason = "public where it is a crate")]
+mod fuzz_api;
+#[path = "../../../../fuzz/mutations.rs"]
+mod fuzz_mutations;
 mod limits;
 mod running;
 mod updates;

@@ -50,6 +50,35 @@ fn a_stop_takes_less_than_five_seconds_and_answers_what_is_in_flight() {
 }
 
 #[test]
+fn while_it_ends_it_says_that_it_is_not_ready() {
+    let mut server = serve(|_| {});
+    server.get("/readyz").expect(200);
+    let address = server.address;
+    // A request that has begun: its connection is waited for.
+    let mut stream = TcpStream::connect(address).unwrap();
+    let bytes = request("GET", "/readyz", &[], b"");
+    let (begun, rest) = bytes.split_at(20);
+    stream.write_all(begun).unwrap();
+    while server.connections() < 2 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::scope(|scope| {
+        let ending = scope.spawn(|| server.stop());
+        // It listens no more just before it says so.
+        while TcpStream::connect(address).is_ok() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        stream.write_all(rest).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = Answer::parse(&answer).expect(503);
+        assert_eq!((answer.code().as_str(), answer.header("retry-after")), ("stopping", Some("5")));
+        assert!(ending.join().unwrap() < Duration::from_secs(5));
+    });
+}
+
+#[test]
 fn a_folder_is_served_once_and_can_be_served_again() {
     let (_folder, workspace) = crate::folder();
     let mut server = serve_in(workspace.clone(), crate::small());

@@ -1,11 +1,12 @@
-//! Any text is refused with an error or read into a list that can be scored, printed and saved.
+//! A file of rules is refused with an error, or it can be scored, printed, pruned and saved.
 
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
 use rrl::{Matrix, Rows, RrlModel, RuleList};
 
-fuzz_target!(|bytes: &[u8]| {
+/// `bytes`: a rule list or a model, as JSON.
+///
+/// # Panics
+/// If a list that was read cannot be used.
+pub fn rule_list(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let _ = RrlModel::from_json(text);
     let Ok(list) = RuleList::from_json(text) else { return };
@@ -21,10 +22,10 @@ fuzz_target!(|bytes: &[u8]| {
     for (a, b) in explained.scores.iter().zip(scores.row(0)) {
         assert!(a == b || (a.is_nan() && b.is_nan()), "{a} {b}");
     }
-    let _ = (list.to_string(), list.to_markdown(None));
+    assert!(!list.to_string().is_empty() && !list.to_markdown(None).is_empty());
     // A weight too many for the bias is an error; all else can be saved again.
     let both = Rows::from_bools(n_literals, &[row, vec![false; n_literals]]).expect("lengths fit");
     if let Ok(pruned) = list.pruned(&both) {
         assert_eq!(RuleList::from_json(&pruned.to_json()).expect("what was written can be read"), pruned);
     }
-});
+}
