@@ -18,8 +18,8 @@ use wordvec::encoder::StaticEncoder;
 use wordvec::write::Precision;
 
 const SEED: u64 = 2026;
-/// Films enough for every file, few enough for files of some kilobytes.
-pub const FEW: usize = 6;
+/// Films enough to learn a regressor from (16 to learn, others to try it on), few enough for files of some kilobytes.
+pub const FEW: usize = 40;
 
 /// The first `n_films` films of the sample.
 ///
@@ -47,7 +47,9 @@ pub fn make(folder: &Path, n_films: usize) -> Config {
     pipeline::write_films(&workspace, &films).expect("a folder that can be written");
     let mut words = BTreeSet::new();
     for film in &films {
-        words.extend(word_tokenizer(&Config::default()).tokens(&film.tags));
+        for text in [&film.tags, &film.title] {
+            words.extend(word_tokenizer(&Config::default()).tokens(text));
+        }
     }
     let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);
     let data: Vec<f32> = (0..8 * words.len()).map(|_| random.random_range(-1.0..1.0)).collect();

@@ -214,6 +214,16 @@ impl SearchIndex {
         fs::create_dir(&text).map_err(ArtifactError::io("create folder", &text))?;
         LexicalIndex::build(&text, films, &lexical_tokenizer(config), config.n_threads(), report)?;
 
+        let path = at(WORD_VECTORS);
+        write_atomically(&path, |out| {
+            wordvec::write::write_tcwv(embedder.vectors(), wordvec::write::Precision::Int8, out)
+                .map_err(IndexError::from)
+        })?;
+        // Films are embedded with the rounded vectors that questions, and films changed later, are embedded with.
+        let words: WordVectors = wordvec::read::read_from_bytes(&read_bytes(&path, COMMAND)?)?;
+        let embedder =
+            &Embedder::from_parts(Arc::new(words), embedder.tokenizer().clone(), embedder.sif().clone());
+
         tell(report, "embedding films", 0, films.len(), "")?;
         let tags: Vec<&str> = films.iter().map(|film| film.tags.as_str()).collect();
         write_vectors(&at(TAG_VECTORS), embedder, &tags, Pooling::Sif)?;
@@ -222,11 +232,6 @@ impl SearchIndex {
         write_vectors(&at(TITLE_VECTORS), embedder, &titles, regressor.config().pooling)?;
         tell(report, "embedding titles", films.len(), films.len(), "")?;
 
-        let path = at(WORD_VECTORS);
-        write_atomically(&path, |out| {
-            wordvec::write::write_tcwv(embedder.vectors(), wordvec::write::Precision::Int8, out)
-                .map_err(IndexError::from)
-        })?;
         write_bytes(&at(REGRESSOR), &regressor.to_bytes()?)?;
         let sif = serde_json::to_vec(embedder.sif()).map_err(|error| IndexError::Inconsistent {
             folder: folder.to_owned(),

@@ -351,7 +351,7 @@ impl Case {
             let mut vector = vec![0.0; DIM];
             (embedder.embed_into(text, pooling, &mut vector), vector)
         };
-        // The index keeps word vectors in eight bits for questions; films were pooled before.
+        // The index keeps word vectors in eight bits, for films and questions alike.
         let stored = &engine.index().embedder;
         let (n_known, by_sif) = pooled(stored, described, Pooling::Sif);
         let pooling = models.regressor.config().pooling;
@@ -380,12 +380,8 @@ impl Case {
                 with_asked(format!("{}. {}", film.title, film.tags)),
                 // Plots this short are one passage.
                 if film.plot.is_empty() { 0.0 } else { with_asked(film.plot.clone()) },
-                cosine(&by_sif, &pooled(&models.embedder, &film.tags, Pooling::Sif).1),
-                if n_known == 0 {
-                    0.0
-                } else {
-                    cosine(&predicted, &pooled(&models.embedder, &film.title, pooling).1)
-                },
+                cosine(&by_sif, &pooled(stored, &film.tags, Pooling::Sif).1),
+                if n_known == 0 { 0.0 } else { cosine(&predicted, &pooled(stored, &film.title, pooling).1) },
                 match most {
                     0 => 0.0,
                     most => {

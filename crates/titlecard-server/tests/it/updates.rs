@@ -111,26 +111,26 @@ fn answers_after_changes_are_those_of_a_fresh_build() {
 fn companies_and_series_are_chips_that_filter() {
     let (server, [_, write, _]) = serve_with_keys(|config| config.server.rebuild_after_ms = 0);
     let mut lilac = film("lilac", "The Lilac Keeper", "A lighthouse keeper breeds lilac octopuses.");
-    lilac["companies"] = json!(["Octopus Pictures"]);
+    lilac["companies"] = json!(["Quillon Pictures"]);
     lilac["collections"] = json!(["Keeper Collection"]);
     server.by(&write, "PUT", "/v1/films/lilac", "application/json", &lilac.to_string()).expect(202);
     built(&server);
-    let answer = server.search("one of the Keeper movies, not an Octopus film I think");
+    let answer = server.search("one of the Keeper movies, not a Quillon film I think");
     let strict: Vec<&str> =
         answer["chips"].as_array().unwrap().iter().filter_map(|chip| chip["strict"].as_str()).collect();
     assert!(strict.contains(&"collection:\"keeper\""), "{strict:?}");
-    assert!(strict.contains(&"-company:\"octopus\""), "{strict:?}");
+    assert!(strict.contains(&"-company:\"quillon\""), "{strict:?}");
     for (filters, n_passing) in [
         (json!(["collection:\"keeper\""]), 1),
-        (json!(["company:\"Octopus Pictures\""]), 1),
-        (json!(["-company:\"octopus\""]), 414),
+        (json!(["company:\"Quillon Pictures\""]), 1),
+        (json!(["-company:\"quillon\""]), 414),
     ] {
         let body = json!({ "query": "a lighthouse", "filters": filters });
         let found = server.post("/v1/search", &body).expect(200).json();
         assert_eq!(found["n_passing"], n_passing, "{filters}");
     }
     let unknown =
-        server.post("/v1/search", &json!({ "query": "a lighthouse", "filters": ["company:octopuss"] }));
+        server.post("/v1/search", &json!({ "query": "a lighthouse", "filters": ["company:quillonn"] }));
     assert_eq!(unknown.expect(422).code(), "bad_filter");
 }
 
