@@ -181,7 +181,7 @@ pub(crate) fn is_passing(name: &str) -> bool {
     let last = name.rsplit('/').next().unwrap_or_default();
     last.starts_with(".writing-")
         || last.starts_with(".building-")
-        || last.ends_with(".lock")
+        || last.strip_suffix(".lock").is_some()
         || ["server/lock", "server/building"].contains(&name)
 }
 
@@ -214,7 +214,7 @@ fn of_engine(workspace: &Workspace, name: &str, path: &Path) -> Option<Verdict> 
         "graph/summary.json" => json(path, GRAPH),
         _ if name.starts_with("data/raw/") => Verdict::no_checksum("as it was fetched"),
         _ => match stem? {
-            name if name.ends_with(".tcse") => encoder(name, path),
+            name if name.strip_suffix(".tcse").is_some() => encoder(name, path),
             name if name.starts_with("regressor-") && name.ends_with(".safetensors") => {
                 regressor(&name["regressor-".len()..name.len() - ".safetensors".len()], path)
             }

@@ -9,6 +9,9 @@ use wordvec::write::{Precision, write_tcwv};
 
 use super::file_of;
 
+/// Puts the checksum of the bytes from the third to the fourth argument where the second says.
+type Put<'a> = dyn FnMut(&mut [u8], usize, usize, usize) + 'a;
+
 /// Puts the checksums of a `.tcwv` file or an encoder right, as far as its sizes let find them.
 fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
@@ -17,7 +20,7 @@ fn with_checksums(bytes: &[u8]) -> Vec<u8> {
         let checksum = crc32fast::hash(&bytes[from..to]);
         bytes[at..at + 4].copy_from_slice(&checksum.to_le_bytes());
     };
-    let of_table = |bytes: &mut [u8], put: &mut dyn FnMut(&mut [u8], usize, usize, usize)| {
+    let of_table = |bytes: &mut [u8], put: &mut Put<'_>| {
         let n = bytes.len();
         if bytes.len() >= 40 && bytes[4..8] == 1_u32.to_le_bytes() {
             put(bytes, 36, 40, n);
@@ -69,7 +72,7 @@ pub fn vectors(bytes: &[u8]) {
     if !bytes.starts_with(b"TCSE") {
         return;
     }
-    let words = ["film", "shark", "\0000", ""].map(str::to_owned);
+    let words = ["film", "shark", "\u{0}000", ""].map(str::to_owned);
     let encode = |encoder: &dyn TextEncoder| {
         let mut vector = vec![0.0; encoder.dim()];
         let bag = encoder.count(&words);

@@ -100,7 +100,7 @@ fn others(name: &str, path: &Path) -> Option<Verdict> {
     Some(if name.ends_with(".safetensors") {
         let read = check_weights(path).map(|n| Verdict::no_checksum(&format!("{n} tensors can be read")));
         said(read.map_err(Into::into), &model)
-    } else if name.ends_with(".json") {
+    } else if name.strip_suffix(".json").is_some() {
         let read = || -> anyhow::Result<Verdict> {
             serde_json::from_slice::<serde_json::Value>(&std::fs::read(path)?)?;
             Ok(Verdict::no_checksum("can be read"))

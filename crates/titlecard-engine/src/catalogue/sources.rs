@@ -419,12 +419,7 @@ impl Sources {
             tags: get("tags"),
             ..Film::default()
         };
-        let adult = match value("adult") {
-            Some(Value::Bool(adult)) => adult,
-            Some(value) => text_of_value(&value)
-                .is_some_and(|text| matches!(text.trim(), "True" | "true" | "TRUE" | "1")),
-            None => false,
-        };
+        let adult = value("adult").is_some_and(|value| is_true(&value));
         if adult && !self.keep_adult {
             self.reports[source].unusable += 1;
             return Some(film.title);
@@ -787,4 +782,14 @@ fn check<'f>(
         return Err(wrong(format!("anything of {}", fields.join(", "))));
     }
     Ok(found)
+}
+
+/// What tables call true, of `adult`.
+fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Bool(value) => *value,
+        value => {
+            text_of_value(value).is_some_and(|text| matches!(text.trim(), "True" | "true" | "TRUE" | "1"))
+        }
+    }
 }

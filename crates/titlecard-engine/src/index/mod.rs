@@ -221,8 +221,7 @@ impl SearchIndex {
         })?;
         // Films are embedded with the rounded vectors that questions, and films changed later, are embedded with.
         let words: WordVectors = wordvec::read::read_from_bytes(&read_bytes(&path, COMMAND)?)?;
-        let embedder =
-            &Embedder::from_parts(Arc::new(words), embedder.tokenizer().clone(), embedder.sif().clone());
+        let embedder = &Embedder::from_parts(Arc::new(words), *embedder.tokenizer(), embedder.sif().clone());
 
         tell(report, "embedding films", 0, films.len(), "")?;
         let tags: Vec<&str> = films.iter().map(|film| film.tags.as_str()).collect();

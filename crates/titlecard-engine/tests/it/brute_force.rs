@@ -311,9 +311,10 @@ impl Case {
     ) -> Vec<(String, f32)> {
         let mut terms: Vec<(String, String, f32, f32)> = Vec::new();
         lexical_tokenizer(&self.config).for_each_with_span(question, |term, span| {
-            let worth = match self.config.search.weigh_words {
-                true => understood.weight_at(span.start),
-                false => f32::from(u8::from(described.contains(&span.start))),
+            let worth = if self.config.search.weigh_words {
+                understood.weight_at(span.start)
+            } else {
+                f32::from(u8::from(described.contains(&span.start)))
             };
             if worth > 0.0 {
                 match terms.iter_mut().find(|known| known.0 == term) {

@@ -69,18 +69,18 @@ fn made(n_threads: usize) -> BTreeMap<String, Vec<u8>> {
         }
     }
     made.insert("rankings".to_owned(), rankings.into_bytes());
-    read_all(folder.path(), String::new(), &mut made);
+    read_all(folder.path(), "", &mut made);
     made
 }
 
 /// Files by path inside the folder; a generation of the index goes by no name, and its text index is left out.
-fn read_all(folder: &Path, prefix: String, made: &mut BTreeMap<String, Vec<u8>>) {
+fn read_all(folder: &Path, prefix: &str, made: &mut BTreeMap<String, Vec<u8>>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if entry.path().is_dir() {
             let name = if name.starts_with("gen-") { "generation".to_owned() } else { name };
             if name != "text" {
-                read_all(&entry.path(), format!("{prefix}{name}/"), made);
+                read_all(&entry.path(), &format!("{prefix}{name}/"), made);
             }
         } else if name != "manifest.json" {
             made.insert(format!("{prefix}{name}"), fs::read(entry.path()).unwrap());
