@@ -2,12 +2,12 @@
 //!
 //! Only the texts of changed films are read. Their words become a segment of the text index in memory, their vectors
 //! rows behind the mapped ones; the graph, its names and the titles are made anew from the old ones. The state answers
-//! as one built of all films would with the same models and lists (docs/decisions/0011-changes-in-memory.md).
+//! as one built of all films would with the same models and lists (docs/decisions/server-changes.md).
 
 use std::time::Instant;
 
 use crate::config::Config;
-use crate::graph::{Graph, Lists};
+use crate::graph::Lists;
 use crate::index::IndexError;
 pub use crate::index::layout::FilmChange;
 use crate::index::layout::Layout;
@@ -37,16 +37,13 @@ pub fn update(
     if layout.n_films() == 0 {
         return Err(IndexError::EmptyCatalogue.into());
     }
-    let (index, known) = rayon::join(
+    let (index, graph) = rayon::join(
         || engine.index().changed(&new, &layout),
-        || -> Result<(Graph, Lexicon), PipelineError> {
-            let changed = graph.changed(&new, &layout, lists, &config.graph)?;
-            let names = Lexicon::of_graph(&changed);
-            Ok((changed, names))
-        },
+        || graph.changed(&new, &layout, lists, &config.graph),
     );
-    let (index, (graph, names)) = (index?, known?);
-    let titles = titles.changed(&graph, &new, &layout, &index.facts);
+    let (index, graph) = (index?, graph?);
+    let (names, titles) =
+        rayon::join(|| Lexicon::of_graph(&graph), || titles.changed(&graph, &new, &layout, &index.facts));
     let engine = engine.with_index(index).with_knowledge(Knowledge::with_names(graph, names, &config.search));
     tracing::debug!(n = new.len(), seconds = started.elapsed().as_secs_f64(), "films changed in memory");
     Ok((engine, titles))

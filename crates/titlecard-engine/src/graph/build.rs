@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::BufRead;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -206,7 +207,7 @@ fn parts_of<'f>(
         is_a::build(&mut builder.names, config.is_a, lists.wordnet.as_ref(), &entity_key);
     tell(report, STEP, 5, N_STEPS, "writing")?;
     let heads: Vec<Head<'f>> = films.par_iter().map(|film| Head::of(film, links.as_ref())).collect();
-    Ok((builder.finish(heads, &hierarchy)?, sources))
+    Ok((builder.finish(heads, &hierarchy, |edges, _| edges)?, sources))
 }
 
 impl Graph {
@@ -224,44 +225,88 @@ impl Graph {
         config: &GraphConfig,
     ) -> Result<Self, GraphError> {
         let ids: HashSet<&str> = new.iter().map(|film| film.id.as_str()).collect();
-        let links = read_links(config, |id| ids.contains(id))?;
-        let mut builder = Builder { links: links.as_ref(), ..Builder::default() };
         let films: Vec<(bool, usize)> = layout.films().collect();
-        // In the order of a build: columns of all films, what overviews name, keywords by phrases.
+        let (links, (known, read)) = rayon::join(
+            || read_links(config, |id| ids.contains(id)),
+            || {
+                let read = || new.par_iter().map(|film| (lists.facts.of(film), lists.keywords.of(film)));
+                rayon::join(|| self.first_named(&films), || read().collect::<Vec<_>>())
+            },
+        );
+        let links = links?;
+        let mut builder = Builder { links: links.as_ref(), ..Builder::default() };
+        // In the order of a build, in which the first to name an entity spells it: columns of all films, what overviews
+        // name, keywords by phrases. Films that are as they were name again what they named first of all.
         let mut nodes: Vec<Option<Node>> = vec![None; self.n_entities() - self.n_films()];
-        for (at, &(is_new, film)) in films.iter().enumerate() {
-            if is_new {
-                builder.add_columns(new[film], &lists.facts);
-            } else {
-                builder.edges.push(Vec::new());
-                builder.add_known(at, self, film as u32, &mut nodes, |_, derived| !derived);
+        let mut known = known.into_iter().peekable();
+        let mut name_until = |names: &mut Names, end: u64| {
+            while let Some((_, id)) = known.next_if(|&(time, _)| time < end) {
+                let node = names.intern(self.kind(id), self.key(id).to_owned(), self.name(id));
+                nodes[id.0 as usize - self.n_films()] = Some(node);
+            }
+        };
+        let (mut facts, mut derived): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+        for pass in 0..3 {
+            for (at, &(_, film)) in films.iter().enumerate().filter(|(_, (is_new, _))| *is_new) {
+                name_until(&mut builder.names, time(pass, at, 0));
+                match pass {
+                    0 => builder.add_columns(new[film], &lists.facts),
+                    1 => builder.add_facts(film, std::mem::take(&mut facts[film])),
+                    _ => builder.add_keywords(film, std::mem::take(&mut derived[film])),
+                }
             }
         }
-        for (at, &(is_new, film)) in films.iter().enumerate() {
-            if is_new {
-                builder.add_facts(at, lists.facts.of(new[film]));
-            } else {
-                builder.add_known(at, self, film as u32, &mut nodes, |relation, derived| {
-                    derived && relation != Relation::Keyword
-                });
-            }
-        }
-        for (at, &(is_new, film)) in films.iter().enumerate() {
-            if is_new {
-                builder.add_keywords(at, lists.keywords.of(new[film]));
-            } else {
-                builder.add_known(at, self, film as u32, &mut nodes, |relation, derived| {
-                    derived && relation == Relation::Keyword
-                });
-            }
-        }
+        name_until(&mut builder.names, u64::MAX);
         let (hierarchy, _) =
             is_a::build(&mut builder.names, config.is_a, lists.wordnet.as_ref(), &entity_key);
         let heads = films.par_iter().map(|&(is_new, film)| {
             if is_new { Head::of(new[film], links.as_ref()) } else { Head::known(self, film as u32) }
         });
-        builder.finish(heads.collect(), &hierarchy)?.into_graph()
+        let with_known = |edges: Vec<Vec<FilmEdge>>, number: &(dyn Fn(Node) -> EntityId + Sync)| {
+            let targets: Vec<Option<EntityId>> = nodes.iter().map(|node| node.map(number)).collect();
+            let of_film = |&(is_new, film): &(bool, usize)| {
+                if is_new {
+                    return edges[film].clone();
+                }
+                let mut edges = Vec::new();
+                self.each_edge(film as u32, |relation, id, derived| {
+                    let target = targets[id.0 as usize - self.n_films()];
+                    edges.extend(target.map(|target| FilmEdge { relation, target, derived }));
+                });
+                edges
+            };
+            films.par_iter().map(of_film).collect()
+        };
+        builder.finish(heads.collect(), &hierarchy, with_known)?.into_graph()
     }
+
+    /// The entities that `films` of this graph name, those that are not new, with when a build would meet each first.
+    fn first_named(&self, films: &[(bool, usize)]) -> Vec<(u64, EntityId)> {
+        let first: Vec<AtomicU64> =
+            (self.n_films()..self.n_entities()).map(|_| AtomicU64::new(u64::MAX)).collect();
+        films.par_iter().enumerate().filter(|(_, (is_new, _))| !is_new).for_each(|(at, &(_, film))| {
+            let mut nth = 0;
+            self.each_edge(film as u32, |relation, id, derived| {
+                let pass = match derived {
+                    false => 0,
+                    true if relation == Relation::Keyword => 2,
+                    true => 1,
+                };
+                first[id.0 as usize - self.n_films()].fetch_min(time(pass, at, nth), Ordering::Relaxed);
+                nth += 1;
+            });
+        });
+        let ids = (self.n_films() as u32..).map(EntityId);
+        let mut first: Vec<(u64, EntityId)> = first.into_iter().map(AtomicU64::into_inner).zip(ids).collect();
+        first.retain(|&(time, _)| time < u64::MAX);
+        first.par_sort_unstable();
+        first
+    }
+}
+
+/// A moment of a build: pass, then film, then edge.
+fn time(pass: u64, film: usize, edge: u64) -> u64 {
+    pass << 60 | (film as u64) << 20 | edge.min((1 << 20) - 1)
 }
 
 /// What a film's own row says of it.
@@ -356,32 +401,6 @@ impl Builder<'_> {
         }
     }
 
-    /// Adds those edges of film number `film` of `graph` that `wanted` says; `nodes` are those of the graph's entities
-    /// that are no films, as far as they are known.
-    fn add_known(
-        &mut self,
-        at: usize,
-        graph: &Graph,
-        film: u32,
-        nodes: &mut [Option<Node>],
-        wanted: impl Fn(Relation, bool) -> bool,
-    ) {
-        for relation in Relation::ALL {
-            for (target, derived) in graph.edges(film, relation) {
-                if wanted(relation, derived) {
-                    let node = nodes[target.0 as usize - graph.n_films()].get_or_insert_with(|| {
-                        self.names.intern(
-                            graph.kind(target),
-                            graph.key(target).to_owned(),
-                            graph.name(target),
-                        )
-                    });
-                    self.edges[at].push((relation, *node, derived));
-                }
-            }
-        }
-    }
-
     fn add_facts(&mut self, film: usize, facts: Vec<Fact>) {
         for fact in facts {
             self.add_fact(film, fact.relation, &fact.name);
@@ -409,11 +428,13 @@ impl Builder<'_> {
         self.add(film, relation, kind, name, true);
     }
 
-    /// Gives every entity its number: films first, then kind by kind in the order of keys.
+    /// Gives every entity its number: films first, then kind by kind in the order of keys. `edges_of` makes the edges of
+    /// `films` of those added here and the numbers.
     fn finish<'a>(
         mut self,
         films: Vec<Head<'a>>,
         hierarchy: &is_a::Hierarchy,
+        edges_of: impl FnOnce(Vec<Vec<FilmEdge>>, &(dyn Fn(Node) -> EntityId + Sync)) -> Vec<Vec<FilmEdge>>,
     ) -> Result<Parts<'a>, GraphError> {
         let mut parts = Parts {
             names: films.iter().map(|film| film.title.into()).collect(),
@@ -429,7 +450,7 @@ impl Builder<'_> {
         let mut numbers: HashMap<Kind, Vec<u32>> = HashMap::new();
         for (at, kind) in Kind::ALL.into_iter().enumerate().skip(1) {
             let mut rows: Vec<_> = self.names.take_rows(kind).into_iter().enumerate().collect();
-            rows.sort_unstable_by(|a, b| a.1.0.cmp(&b.1.0));
+            rows.par_sort_unstable_by(|a, b| a.1.0.cmp(&b.1.0));
             let mut of_kind = vec![0; rows.len()];
             for (before, (key, name)) in rows {
                 of_kind[before] = count(parts.names.len())?;
@@ -440,17 +461,14 @@ impl Builder<'_> {
             parts.kinds[at + 1] = count(parts.names.len())?;
         }
         let number = |(kind, at): Node| EntityId(numbers[&kind][at as usize]);
-        parts.edges = self
-            .edges
-            .into_iter()
-            .map(|mut edges| {
-                edges.sort_by_key(|(relation, ..)| *relation);
-                let edges = edges.into_iter();
-                edges
-                    .map(|(relation, node, derived)| FilmEdge { relation, target: number(node), derived })
-                    .collect()
-            })
-            .collect();
+        let edges = self.edges.into_par_iter().map(|mut edges| {
+            edges.sort_by_key(|(relation, ..)| *relation);
+            let edges = edges.into_iter();
+            edges
+                .map(|(relation, node, derived)| FilmEdge { relation, target: number(node), derived })
+                .collect()
+        });
+        parts.edges = edges_of(edges.collect(), &number);
         for (child, above) in hierarchy.iter() {
             let sorted = |nodes: &mut dyn Iterator<Item = Node>| {
                 let mut ids: Vec<EntityId> = nodes.map(number).collect();

@@ -351,6 +351,22 @@ impl Graph {
         Edges { bytes, base, end, left }
     }
 
+    /// All edges of a film, by relation, else in the order of the catalogue: one walk over its record.
+    pub(super) fn each_edge(&self, film: u32, mut with: impl FnMut(Relation, EntityId, bool)) {
+        let (_, mut bytes) = self.record(EntityId(film));
+        while let Some((&tag, rest)) = bytes.split_first() {
+            bytes = rest;
+            let (Some(left), Some(length)) = (take(&mut bytes), take(&mut bytes)) else { return };
+            let Some((items, rest)) = bytes.split_at_checked(length as usize) else { return };
+            let Some(&relation) = Relation::ALL.get(usize::from(tag)) else { return };
+            bytes = rest;
+            let base = self.kinds[relation.targets()[0] as usize];
+            for (target, derived) in (Edges { bytes: items, base, end: self.kinds[N_KINDS], left }) {
+                with(relation, target, derived);
+            }
+        }
+    }
+
     /// Numbers of the films linked to an entity by `relation`, ascending.
     pub fn films_of(&self, entity: EntityId, relation: Relation) -> Films<'_> {
         let (left, bytes) =

@@ -10,10 +10,11 @@
 
 use std::path::Path;
 
+use rayon::prelude::*;
 use tantivy::directory::OwnedBytes;
 
 use crate::artifact::{ArtifactError, map_file, write_bytes};
-use crate::graph::{Graph, Kind};
+use crate::graph::{EntityId, Graph, Kind};
 use crate::text::{Tokenizer, TokenizerConfig, is_stop_word};
 
 /// Longest name in words; longer ones are left out.
@@ -85,10 +86,12 @@ impl Lexicon {
     /// may come with several names. Names of films are also known without a leading article, those of companies and
     /// collections by their [short names](Kind::short_name), those of keywords and genres in singular and plural.
     pub fn from_entities<'a>(entities: impl IntoIterator<Item = (Kind, u32, &'a str)>) -> Self {
-        let mut builder = Builder::default();
+        let mut names = Names::default();
         for (kind, id, name) in entities {
-            builder.add(kind, id, name);
+            names.add(kind, id, name);
         }
+        let mut builder = Builder::default();
+        builder.add(&names);
         builder.finish(0)
     }
 
@@ -105,11 +108,17 @@ impl Lexicon {
             Kind::Company,
             Kind::Collection,
         ];
-        let names = KINDS.into_iter().flat_map(|kind| graph.entities(kind).map(move |id| (kind, id)));
+        let ids: Vec<(Kind, EntityId)> =
+            KINDS.into_iter().flat_map(|kind| graph.entities(kind).map(move |id| (kind, id))).collect();
+        // Cutting names into words is most of the work; numbers are given in order.
+        let cut = |ids: &[(Kind, EntityId)]| {
+            let mut names = Names::default();
+            ids.iter().for_each(|&(kind, id)| names.add(kind, id.0, graph.name(id)));
+            names
+        };
+        let cut: Vec<Names> = ids.par_chunks(CHUNK).map(cut).collect();
         let mut builder = Builder::default();
-        for (kind, id) in names {
-            builder.add(kind, id.0, graph.name(id));
-        }
+        cut.iter().for_each(|names| builder.add(names));
         builder.finish(graph.checksum())
     }
 
@@ -354,21 +363,18 @@ fn byte_of(mixed: u64) -> u8 {
     (mixed >> 56) as u8 | 1
 }
 
-struct Builder {
+/// Names that are cut into words at a time.
+const CHUNK: usize = 4096;
+
+/// Names as they are found, of entities in their order: words joined by spaces.
+#[derive(Default)]
+struct Names {
     blob: String,
-    offsets: Vec<u32>,
-    slots: Slots,
-    /// Number of the name, kind, id.
-    entries: Vec<(u32, Kind, u32)>,
+    /// Where a name ends in `blob`, its hash, and whose it is.
+    rows: Vec<(u32, u64, Kind, u32)>,
 }
 
-impl Default for Builder {
-    fn default() -> Self {
-        Self { blob: String::new(), offsets: vec![0], slots: Slots::new(1024), entries: Vec::new() }
-    }
-}
-
-impl Builder {
+impl Names {
     fn add(&mut self, kind: Kind, id: u32, name: &str) {
         let tokens = Tokenizer::new(TokenizerConfig::default()).tokens(name);
         let mut words: Vec<&str> = tokens.iter().map(String::as_str).collect();
@@ -399,35 +405,66 @@ impl Builder {
         if words.is_empty() || words.len() > MAX_WORDS || self.blob.len() > (u32::MAX / 2) as usize {
             return;
         }
-        let n_names = self.offsets.len() - 1;
-        if n_names * 10 >= self.slots.numbers.len() * 7 {
-            self.grow();
+        for (n, word) in words.iter().enumerate() {
+            if n > 0 {
+                self.blob.push(' ');
+            }
+            self.blob.push_str(word);
         }
         let hash = words.iter().fold(START, |hash, word| extend(hash, word));
-        let found = self.slots.find(hash, |name| {
-            same_words(name_in(&self.blob, &self.offsets, name).as_bytes(), words.iter().copied())
-        });
-        let name = match found {
-            Ok(name) => name,
-            Err(slot) => {
-                for (n, word) in words.iter().enumerate() {
-                    if n > 0 {
-                        self.blob.push(' ');
-                    }
-                    self.blob.push_str(word);
-                }
-                self.offsets.push(self.blob.len() as u32);
-                self.slots.put(slot, hash, n_names as u32);
-                n_names as u32
+        self.rows.push((self.blob.len() as u32, hash, kind, id));
+    }
+}
+
+struct Builder {
+    blob: String,
+    offsets: Vec<u32>,
+    hashes: Vec<u64>,
+    slots: Slots,
+    /// Number of the name, kind, id.
+    entries: Vec<(u32, Kind, u32)>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            blob: String::new(),
+            offsets: vec![0],
+            hashes: Vec::new(),
+            slots: Slots::new(1024),
+            entries: Vec::new(),
+        }
+    }
+}
+
+impl Builder {
+    fn add(&mut self, names: &Names) {
+        let mut start = 0;
+        for &(end, hash, kind, id) in &names.rows {
+            let text = &names.blob[start..end as usize];
+            start = end as usize;
+            if self.blob.len() > (u32::MAX / 2) as usize {
+                return;
             }
-        };
-        self.entries.push((name, kind, id));
+            if self.hashes.len() * 10 >= self.slots.numbers.len() * 7 {
+                self.grow();
+            }
+            let found = self.slots.find(hash, |name| name_in(&self.blob, &self.offsets, name) == text);
+            let name = found.unwrap_or_else(|slot| {
+                let name = self.hashes.len() as u32;
+                self.blob.push_str(text);
+                self.offsets.push(self.blob.len() as u32);
+                self.hashes.push(hash);
+                self.slots.put(slot, hash, name);
+                name
+            });
+            self.entries.push((name, kind, id));
+        }
     }
 
     fn grow(&mut self) {
         let mut slots = Slots::new(self.slots.numbers.len() * 2);
-        for name in 0..self.offsets.len() as u32 - 1 {
-            let hash = name_in(&self.blob, &self.offsets, name).split(' ').fold(START, extend);
+        for (name, &hash) in (0..).zip(&self.hashes) {
             if let Err(slot) = slots.find(hash, |_| false) {
                 slots.put(slot, hash, name);
             }
@@ -436,7 +473,7 @@ impl Builder {
     }
 
     fn finish(mut self, graph: u32) -> Lexicon {
-        self.entries.sort_unstable();
+        self.entries.par_sort_unstable();
         self.entries.dedup();
         let n_names = self.offsets.len() - 1;
         let mut entry_starts = vec![0_u32; n_names + 1];
@@ -447,25 +484,34 @@ impl Builder {
             entry_starts[name + 1] += entry_starts[name];
         }
         let n_blocks = (n_names / 4).next_power_of_two().max(16);
-        let mut beginnings = vec![0_u64; n_blocks];
-        let mut counts = std::collections::HashMap::<u64, u32>::new();
-        for name in 0..n_names as u32 {
-            let text = name_in(&self.blob, &self.offsets, name);
-            let n_words = text.split(' ').count();
-            let mut hash = START;
-            for (n, word) in text.split(' ').enumerate() {
-                hash = extend(hash, word);
-                if n + 1 < n_words {
+        let names = || (0..n_names as u32).map(|name| name_in(&self.blob, &self.offsets, name));
+        let beginnings = || {
+            let mut beginnings = vec![0_u64; n_blocks];
+            for name in names() {
+                let mut hash = START;
+                // The name without its last word, word by word.
+                let before = name.rsplit_once(' ').map(|(before, _)| before.split(' '));
+                for word in before.into_iter().flatten() {
+                    hash = extend(hash, word);
                     let bit = bit_of(hash, n_blocks);
                     beginnings[bit / 64] |= 1 << (bit % 64);
                 }
-                *counts.entry(extend(START, word)).or_default() += 1;
             }
-        }
+            beginnings
+        };
+        let words = || {
+            let mut words: Vec<u64> =
+                names().flat_map(|name| name.split(' ')).map(|word| extend(START, word)).collect();
+            words.sort_unstable();
+            words
+        };
+        let (beginnings, words) = rayon::join(beginnings, words);
         let least = COMMON_MIN.max((n_names as f64 * COMMON_SHARE) as u32);
-        let mut common: Vec<u64> =
-            counts.into_iter().filter(|(_, count)| *count >= least).map(|(word, _)| word).collect();
-        common.sort_unstable();
+        let common: Vec<u64> = words
+            .chunk_by(|a, b| a == b)
+            .filter(|same| same.len() >= least as usize)
+            .map(|same| same[0])
+            .collect();
         let u32s = |values: &[u32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
         let u64s = |values: &[u64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
         let parts: [Vec<u8>; N_SECTIONS] = [
