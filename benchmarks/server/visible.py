@@ -49,7 +49,7 @@ for round in range(rounds):
     acknowledged = time.monotonic() - begun
     assert status == 202, answer
     while ask(connection, "GET", "/v1/status")[1]["changes"]["visible_seq"] < answer["seq"]:
-        time.sleep(0.002)
+        time.sleep(0.02)
     visible = time.monotonic() - begun
     print(json.dumps({"round": round + 1, "changes": n, "acknowledged_ms": int(acknowledged * 1e3),
                       "visible_ms": int(visible * 1e3), "memory_mb": memory_mb(process)}), flush=True)

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use titlecard_engine::artifact::{ArtifactError, read_bytes, write_bytes};
+use titlecard_engine::graph::Lists;
 use titlecard_engine::pipeline::{self, PipelineError, Workspace};
 use titlecard_engine::progress::Progress;
 use titlecard_engine::update::{FilmChange, update};
@@ -121,6 +122,8 @@ const MAX_UPDATES: usize = 8;
 
 /// The thread that brings changes into view; ends when the server stops.
 pub(crate) fn viewer(shared: &Arc<Shared>) {
+    // The first change should not wait for them; an error is said when they are needed.
+    let _ = lists_of(shared, &mut locked(&shared.base));
     let mut failed_seq = 0;
     while !shared.is_stopping() {
         let updates = shared.updates();
@@ -174,6 +177,17 @@ pub(crate) fn show(shared: &Shared, base: &mut Base, afresh: bool) -> bool {
     is_shown
 }
 
+/// The lists by which texts are read, opened once for every build.
+fn lists_of(shared: &Shared, base: &mut Base) -> Result<Arc<Lists>, ServeError> {
+    if let Some(lists) = &base.lists {
+        return Ok(Arc::clone(lists));
+    }
+    let graph = base.snapshot.graph().ok_or(PipelineError::NoGraph)?;
+    let lists = Arc::new(pipeline::open_lists(&shared.workspace, &base.snapshot.config, graph)?);
+    base.lists = Some(Arc::clone(&lists));
+    Ok(lists)
+}
+
 fn updated(
     shared: &Shared,
     from: &Snapshot,
@@ -181,15 +195,7 @@ fn updated(
     changes: &[Change],
     seq: u64,
 ) -> Result<Snapshot, ServeError> {
-    let lists = match &base.lists {
-        Some(lists) => Arc::clone(lists),
-        None => {
-            let graph = base.snapshot.graph().ok_or(PipelineError::NoGraph)?;
-            let lists = Arc::new(pipeline::open_lists(&shared.workspace, &base.snapshot.config, graph)?);
-            base.lists = Some(Arc::clone(&lists));
-            lists
-        }
-    };
+    let lists = lists_of(shared, base)?;
     let changes: Vec<FilmChange<'_>> = changes
         .iter()
         .filter_map(|change| match change {

@@ -277,7 +277,10 @@ impl Graph {
             };
             films.par_iter().map(of_film).collect()
         };
-        builder.finish(heads.collect(), &hierarchy, with_known)?.into_graph()
+        let mut parts = builder.finish(heads.collect(), &hierarchy, with_known)?;
+        let (before, new) = layout.places();
+        parts.sorted = Some(self.sorted(&before, &new));
+        parts.into_graph()
     }
 
     /// The entities that `films` of this graph name, those that are not new, with when a build would meet each first.

@@ -23,7 +23,6 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use tantivy::directory::OwnedBytes;
 
 use super::{Kind, Relation};
@@ -351,6 +350,16 @@ impl Graph {
         Edges { bytes, base, end, left }
     }
 
+    /// Films by key and by id, after films have come and gone: `before` and `new` are the places of those of this graph
+    /// (`u32::MAX` for one that is gone) and of new ones, which come last and in no order.
+    pub(super) fn sorted(&self, before: &[u32], new: &[u32]) -> [Vec<u32>; 2] {
+        [7, 8].map(|section| {
+            let films = (0..self.n_films()).map(|row| word(self.section(section), row) as usize);
+            let places = films.filter_map(|film| before.get(film).copied().filter(|&place| place < u32::MAX));
+            places.chain(new.iter().copied()).collect()
+        })
+    }
+
     /// All edges of a film, by relation, else in the order of the catalogue: one walk over its record.
     pub(super) fn each_edge(&self, film: u32, mut with: impl FnMut(Relation, EntityId, bool)) {
         let (_, mut bytes) = self.record(EntityId(film));
@@ -589,6 +598,8 @@ pub(super) struct Parts<'a> {
     /// Empty if there is no file of links.
     pub(super) imdb: Vec<u32>,
     pub(super) wikipedia: Vec<u32>,
+    /// Films by key and by id, as far as they are known to be in order: sorting takes less then.
+    pub(super) sorted: Option<[Vec<u32>; 2]>,
 }
 
 impl Parts<'_> {
@@ -608,16 +619,22 @@ impl Parts<'_> {
 
     fn to_bytes(&self) -> Result<Vec<u8>, GraphError> {
         let n_films = self.film_ids.len();
-        let rows = || (0..n_films as u32).collect::<Vec<u32>>();
+        let rows = |order: usize| match &self.sorted {
+            Some(sorted) => sorted[order].clone(),
+            None => (0..n_films as u32).collect(),
+        };
+        let by_key = || {
+            let mut rows = rows(0);
+            rows.sort_by(|&a, &b| self.keys[a as usize].cmp(&self.keys[b as usize]).then(a.cmp(&b)));
+            rows
+        };
+        let by_id = || {
+            let mut rows = rows(1);
+            rows.sort_by(|&a, &b| self.film_ids[a as usize].cmp(self.film_ids[b as usize]).then(a.cmp(&b)));
+            rows
+        };
         let ((by_key, by_id), (names, records)) = rayon::join(
-            || {
-                let (mut by_key, mut by_id) = (rows(), rows());
-                by_key.par_sort_unstable_by(|&a, &b| {
-                    self.keys[a as usize].cmp(&self.keys[b as usize]).then(a.cmp(&b))
-                });
-                by_id.par_sort_by(|&a, &b| self.film_ids[a as usize].cmp(self.film_ids[b as usize]));
-                (by_key, by_id)
-            },
+            || rayon::join(by_key, by_id),
             || (table(self.names.iter().map(|name| name.as_bytes())), self.records()),
         );
         let (names, records) = (names?, records?);

@@ -376,42 +376,47 @@ struct Names {
 
 impl Names {
     fn add(&mut self, kind: Kind, id: u32, name: &str) {
-        let tokens = Tokenizer::new(TokenizerConfig::default()).tokens(name);
-        let mut words: Vec<&str> = tokens.iter().map(String::as_str).collect();
-        self.add_words(kind, id, &words);
-        match kind {
-            Kind::Company | Kind::Collection => {
-                let key = words.join(" ");
-                let short: Vec<&str> = kind.short_name(&key).split(' ').collect();
-                if short.len() < words.len() {
-                    self.add_words(kind, id, &short);
-                }
-            }
-            Kind::Film if words.len() > 2 && matches!(words[0], "the" | "a" | "an") => {
-                self.add_words(kind, id, &words[1..]);
-            }
-            Kind::Keyword | Kind::Genre => {
-                if let Some(other) = words.last().and_then(|last| other_number(last)) {
-                    words.pop();
-                    words.push(&other);
-                    self.add_words(kind, id, &words);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn add_words(&mut self, kind: Kind, id: u32, words: &[&str]) {
-        if words.is_empty() || words.len() > MAX_WORDS || self.blob.len() > (u32::MAX / 2) as usize {
-            return;
-        }
-        for (n, word) in words.iter().enumerate() {
-            if n > 0 {
+        let start = self.blob.len();
+        Tokenizer::new(TokenizerConfig::default()).for_each(name, |word| {
+            if self.blob.len() > start {
                 self.blob.push(' ');
             }
             self.blob.push_str(word);
+        });
+        let other = match kind {
+            Kind::Company | Kind::Collection => {
+                let key = &self.blob[start..];
+                let short = kind.short_name(key);
+                (short.len() < key.len()).then(|| short.to_owned())
+            }
+            Kind::Film => match self.blob[start..].split_once(' ') {
+                Some(("the" | "a" | "an", rest)) if rest.contains(' ') => Some(rest.to_owned()),
+                _ => None,
+            },
+            Kind::Keyword | Kind::Genre => {
+                let key = &self.blob[start..];
+                let (before, last) = key.rfind(' ').map_or(("", key), |at| key.split_at(at + 1));
+                other_number(last).map(|other| format!("{before}{other}"))
+            }
+            _ => None,
+        };
+        self.end_row(start, kind, id);
+        if let Some(other) = other {
+            let start = self.blob.len();
+            self.blob.push_str(&other);
+            self.end_row(start, kind, id);
         }
-        let hash = words.iter().fold(START, |hash, word| extend(hash, word));
+    }
+
+    /// What was written from `start` on is a name, if it is not too long.
+    fn end_row(&mut self, start: usize, kind: Kind, id: u32) {
+        let name = &self.blob[start..];
+        if name.is_empty() || name.split(' ').count() > MAX_WORDS || self.blob.len() > (u32::MAX / 2) as usize
+        {
+            self.blob.truncate(start);
+            return;
+        }
+        let hash = name.split(' ').fold(START, extend);
         self.rows.push((self.blob.len() as u32, hash, kind, id));
     }
 }
