@@ -538,9 +538,9 @@ fn read_links(
     }
     let path = Path::new(&config.ids);
     let fault = |what: String| GraphError::Input { setting: "graph.ids", path: path.to_owned(), what };
-    let reader = open_decompressed(path).map_err(|error| fault(error.to_string()))?;
-    let mut lines = reader.lines();
-    let header = lines.next().transpose().map_err(|error| fault(error.to_string()))?.unwrap_or_default();
+    let mut reader = open_decompressed(path).map_err(|error| fault(error.to_string()))?;
+    let mut header = String::new();
+    reader.read_line(&mut header).map_err(|error| fault(error.to_string()))?;
     let columns: Vec<&str> = header.trim_end().split('\t').collect();
     let column = |name: &str| columns.iter().position(|column| *column == name);
     let id = column("tmdb_id")
@@ -549,13 +549,18 @@ fn read_links(
     let (imdb, page) = (column("imdb_id"), column("wikipedia_page_id"));
     let language = column("original_language");
     let mut links = HashMap::new();
-    for line in lines {
-        let line = line.map_err(|error| fault(error.to_string()))?;
-        let cells: Vec<&str> = line.split('\t').collect();
-        let cell = |at: Option<usize>| at.and_then(|at| cells.get(at)).map_or("", |cell| cell.trim());
-        if !wanted(cell(Some(id))) {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if reader.read_line(&mut line).map_err(|error| fault(error.to_string()))? == 0 {
+            break;
+        }
+        // Mostly a few of very many are wanted.
+        if !line.split('\t').nth(id).is_some_and(|id| wanted(id.trim())) {
             continue;
         }
+        let cells: Vec<&str> = line.split('\t').collect();
+        let cell = |at: Option<usize>| at.and_then(|at| cells.get(at)).map_or("", |cell| cell.trim());
         let link = Link {
             imdb: cell(imdb).trim_start_matches("tt").parse().unwrap_or(0),
             wikipedia: cell(page).parse().unwrap_or(0),
