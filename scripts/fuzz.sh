@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Coverage-guided fuzzing, one target after the other: fuzz.sh [SECONDS [TARGET...]], a minute each if not said otherwise. What
-# is found stays in fuzz/artifacts/; what libFuzzer learns, in fuzz/target/corpus/. Figures: docs/reliability.md
+# is found stays in fuzz/artifacts/; what libFuzzer learns, in fuzz/target/corpus/. What the tests try of the same targets: docs/reliability.md
 set -euo pipefail
 cd "$(dirname "$0")/../fuzz"
 seconds=${1:-60}
